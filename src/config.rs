@@ -1,0 +1,162 @@
+//! Everything that can be set, with units and defaults.
+
+use crate::{Error, Result};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A STUN or TURN server, as WebRTC's `RTCIceServer` and ProxyStore's `ice_servers`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct IceServer {
+    /// `stun:host:port`, `turn:host:port?transport=udp` …
+    pub urls: Vec<String>,
+    /// For TURN.
+    pub username: String,
+    /// For TURN: the password.
+    pub credential: String,
+}
+
+impl IceServer {
+    /// A server that needs no credentials: `stun:host:port`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            urls: vec![url.into()],
+            ..Self::default()
+        }
+    }
+
+    /// The same server with credentials, for TURN.
+    pub fn with_credentials(mut self, username: impl Into<String>, credential: impl Into<String>) -> Self {
+        self.username = username.into();
+        self.credential = credential.into();
+        self
+    }
+}
+
+/// How a `wss://` relay is verified. In a browser the browser decides and these are ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsOptions {
+    /// Further trusted root certificates, each PEM text. Default none (the public web roots).
+    pub roots_pem: Vec<String>,
+    /// Whether the relay's certificate is verified. Default `true`; `false` accepts any, for self-signed test relays.
+    pub verify: bool,
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self {
+            roots_pem: Vec::new(),
+            verify: true,
+        }
+    }
+}
+
+/// How a lost or refused relay is tried again: 1, 2, 4 … seconds, each shortened by up to a quarter at random.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reconnect {
+    /// The first wait. Default 1 s (ProxyStore's).
+    pub initial: Duration,
+    /// The longest wait. Default 60 s (ProxyStore's).
+    pub max: Duration,
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self {
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Everything that can be set. `Config::default()` is meant to be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The name the relay shows to other peers. Default: the host's name, or `crosspeer` where there is none.
+    pub name: Option<String>,
+    /// This peer's id at the relay. Default: a random one.
+    pub uuid: Option<Uuid>,
+    /// Data channels of a connection that this side offers, 1–64. Default 1: more only help peers that
+    /// send one chunk at a time per channel, as ProxyStore does.
+    pub channels: u16,
+    /// Further headers of the relay's WebSocket request, such as `Authorization`. Default none. Not possible in a browser.
+    pub relay_headers: Vec<(String, String)>,
+    /// How a `wss://` relay is verified.
+    pub tls: TlsOptions,
+    /// How a lost relay is tried again.
+    pub reconnect: Reconnect,
+    /// STUN and TURN servers. Default ProxyStore's `stun:stun.l.google.com:19302`; empty uses none.
+    pub ice_servers: Vec<IceServer>,
+    /// The longest wait for STUN and TURN servers before set-up goes on without them. Default 1 s.
+    pub gather_timeout: Duration,
+    /// The time for setting up a connection. Default 30 s (ProxyStore's).
+    pub connect_timeout: Duration,
+    /// A peer that is silent for this long is dead; whatever waits for it fails. Default 8 s.
+    pub dead_after: Duration,
+    /// The time for `close` to deliver what was sent before it. Default 30 s.
+    pub close_timeout: Duration,
+    /// Bytes of the largest message sent or accepted. Default 1 GiB.
+    pub max_message_bytes: u64,
+    /// Bytes of received messages that wait to be taken, for each peer, before its sender is held back. Default 16 MiB.
+    /// A single larger message is still delivered.
+    pub receive_buffer_bytes: usize,
+    /// Bytes of a message's chunk towards peers of our own kind, 1 KiB–256 KiB. Default 64 KiB, where throughput
+    /// peaks. ProxyStore peers always get its 32 KiB.
+    pub chunk_bytes: usize,
+    /// Whether messages between peers of our own kind arrive in the order sent. Default `true`. Both must agree.
+    /// From ProxyStore peers they arrive as they complete.
+    pub ordered: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: None,
+            uuid: None,
+            channels: 1,
+            relay_headers: Vec::new(),
+            tls: TlsOptions::default(),
+            reconnect: Reconnect::default(),
+            ice_servers: vec![IceServer::new("stun:stun.l.google.com:19302")],
+            gather_timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(30),
+            dead_after: Duration::from_secs(8),
+            close_timeout: Duration::from_secs(30),
+            max_message_bytes: 1 << 30,
+            receive_buffer_bytes: 16 << 20,
+            chunk_bytes: 64 << 10,
+            ordered: true,
+        }
+    }
+}
+
+impl Config {
+    /// Checks what types cannot: ranges.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] names the field and its range.
+    pub fn validate(&self) -> Result<()> {
+        check_channels(self.channels)?;
+        if !(1 << 10..=256 << 10).contains(&self.chunk_bytes) {
+            return invalid(format!("chunk_bytes is {}, must be 1024 to 262144", self.chunk_bytes));
+        }
+        if self.max_message_bytes == 0 || self.receive_buffer_bytes == 0 {
+            return invalid("max_message_bytes and receive_buffer_bytes must be above 0".into());
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn check_channels(channels: u16) -> Result<()> {
+    match channels {
+        1..=64 => Ok(()),
+        n => invalid(format!("channels is {n}, must be 1 to 64")),
+    }
+}
+
+fn invalid(text: String) -> Result<()> {
+    Err(Error::InvalidInput(text))
+}

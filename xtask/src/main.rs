@@ -1,0 +1,2 @@
+//! Glue.
+fn main() {}
