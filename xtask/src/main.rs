@@ -1,2 +1,81 @@
-//! Glue.
-fn main() {}
+//! `cargo xtask …`: the only place that knows how to fetch tools and to glue steps together.
+//!
+//! `test` is the project's one test command, `demo` shows what it is for; the others are parts of them or run on demand.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line speaks on its terminal
+
+mod demo;
+mod dependencies;
+mod examples;
+mod fuzz;
+mod guards;
+mod python;
+mod run;
+mod test;
+mod tools;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tests, demo and tools of crosspeer")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing, then run every check and test, the interop tests with real Python ProxyStore included
+    Test(test::Options),
+    /// Share a folder between two peers in this terminal, through a relay of our own
+    Demo {
+        /// The folder to share; without it a small one is made
+        dir: Option<PathBuf>,
+    },
+    /// Check that the README's examples are the files they name, and run them
+    Examples {
+        /// Only compare, run nothing
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run every fuzz target for a while
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// Only this target
+        target: Option<String>,
+    },
+    /// Check licences, sources and advisories of all dependencies (installs cargo-deny when it is missing)
+    Deny,
+    /// Check docs/dependencies.md against the manifests
+    Dependencies,
+    /// Only install what the tests need: Rust target and components, Debian packages, the Python environment
+    Setup,
+}
+
+fn main() -> ExitCode {
+    match execute(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<()> {
+    std::env::set_current_dir(run::root())?;
+    match command {
+        Command::Test(options) => test::test(&options),
+        Command::Demo { dir } => demo::demo(dir),
+        Command::Examples { check: true } => examples::check(),
+        Command::Examples { check: false } => examples::check().and_then(|()| examples::run()),
+        Command::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
+        Command::Deny => tools::cargo_deny().and_then(|tool| run::Run::new(tool).args(["check"]).status()),
+        Command::Dependencies => dependencies::check(),
+        Command::Setup => tools::setup(),
+    }
+}

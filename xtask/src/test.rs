@@ -1,0 +1,182 @@
+//! `cargo xtask test`: the one test command.
+
+use crate::run::{Counts, Run};
+use crate::{dependencies, examples, guards, tools};
+use anyhow::{Result, bail};
+use clap::Args;
+use std::time::{Duration, Instant};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Run only this step (may be given more than once)
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Leave this step out (may be given more than once)
+    #[arg(long, value_name = "STEP")]
+    skip: Vec<String>,
+    /// List the steps and stop
+    #[arg(long)]
+    list: bool,
+}
+
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&mut Counts) -> Result<()>,
+}
+
+/// In this order: what fails fast and often comes first.
+const STEPS: &[Step] = &[
+    step(
+        "setup",
+        "install what is missing: wasm target, Debian packages, Python environment",
+        |_| tools::setup(),
+    ),
+    step("format", "rustfmt", |_| {
+        Run::cargo().args(["fmt", "--all", "--check"]).status()
+    }),
+    step("guards", "src/ stays free of platforms", |_| guards::check()),
+    step(
+        "dependencies",
+        "docs/dependencies.md names every direct dependency",
+        |_| dependencies::check(),
+    ),
+    step("readme", "the README's examples are the files they name", |_| {
+        examples::check()
+    }),
+    step("clippy", "lints, native, all targets and features", |_| clippy()),
+    step("wasm", "lints of what runs in the browser", |_| wasm()),
+    step("docs", "rustdoc without a warning", |_| docs()),
+    step("tests", "unit, property, simulation and loopback tests", unit_tests),
+    step("doctests", "the examples in the documentation", |counts| {
+        cargo_test("--doc", counts)
+    }),
+    step("interop", "against real Python ProxyStore, both relays", interop),
+    step("examples", "the README's examples run", |_| examples::run()),
+    step(
+        "deny",
+        "licences, sources, advisories (only where cargo-deny is installed)",
+        |_| deny(),
+    ),
+];
+
+const fn step(name: &'static str, about: &'static str, run: fn(&mut Counts) -> Result<()>) -> Step {
+    Step { name, about, run }
+}
+
+pub(crate) fn test(options: &Options) -> Result<()> {
+    if let Some(name) = options.only.iter().chain(&options.skip).find(|name| !is_step(name)) {
+        bail!("there is no step `{name}`; `cargo xtask test --list` shows them");
+    }
+    if options.list {
+        STEPS
+            .iter()
+            .for_each(|step| println!("{:13} {}", step.name, step.about));
+        return Ok(());
+    }
+    let wanted = |step: &&Step| {
+        let named = |list: &[String]| list.iter().any(|name| name == step.name);
+        (options.only.is_empty() || named(&options.only)) && !named(&options.skip)
+    };
+    run_steps(STEPS.iter().filter(wanted))
+}
+
+fn is_step(name: &str) -> bool {
+    STEPS.iter().any(|step| step.name == name)
+}
+
+fn run_steps(steps: impl Iterator<Item = &'static Step>) -> Result<()> {
+    let mut done: Vec<(&str, Duration)> = Vec::new();
+    let mut counts = Counts::default();
+    let mut result = Ok(());
+    for step in steps {
+        println!("\n==> {}: {}", step.name, step.about);
+        let started = now();
+        let outcome = (step.run)(&mut counts);
+        done.push((step.name, started.elapsed()));
+        if let Err(error) = outcome {
+            result = Err(error.context(format!(
+                "step `{}` failed (again: cargo xtask test --only {0})",
+                step.name
+            )));
+            break;
+        }
+    }
+    println!();
+    for (index, (name, took)) in done.iter().enumerate() {
+        let word = if result.is_err() && index + 1 == done.len() {
+            "FAILED"
+        } else {
+            "ok"
+        };
+        println!("{name:13} {word:6} {:7.1} s", took.as_secs_f64());
+    }
+    println!(
+        "\n{} passed, {} failed, {} skipped",
+        counts.passed, counts.failed, counts.skipped
+    );
+    result
+}
+
+#[allow(clippy::disallowed_methods)] // a build step is timed by the wall
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn clippy() -> Result<()> {
+    let clippy = Run::cargo().args(["clippy", "--workspace", "--all-targets", "--all-features"]);
+    clippy.args(["--", "-D", "warnings"]).status()
+}
+
+fn wasm() -> Result<()> {
+    let clippy = Run::cargo().args([
+        "clippy",
+        "-p",
+        "crosspeer",
+        "--target",
+        "wasm32-unknown-unknown",
+        "--all-features",
+    ]);
+    clippy.args(["--", "-D", "warnings"]).status()
+}
+
+fn docs() -> Result<()> {
+    let doc = Run::cargo().env("RUSTDOCFLAGS", "-Dwarnings");
+    doc.args(["doc", "--workspace", "--no-deps", "--all-features"]).status()
+}
+
+/// Every run selects the whole workspace with all features, so that nothing is compiled twice.
+fn unit_tests(counts: &mut Counts) -> Result<()> {
+    if tools::has_nextest() {
+        return nextest("not package(crosspeer-tests)", counts);
+    }
+    println!("cargo-nextest is not installed: cargo test runs these and the interop tests together");
+    cargo_test("--tests", counts)
+}
+
+fn interop(counts: &mut Counts) -> Result<()> {
+    if tools::has_nextest() {
+        return nextest("package(crosspeer-tests)", counts);
+    }
+    println!("ran with step `tests`");
+    Ok(())
+}
+
+fn nextest(filter: &str, counts: &mut Counts) -> Result<()> {
+    let nextest = Run::cargo().args(["nextest", "run", "--workspace", "--all-features", "--no-tests=pass"]);
+    nextest.args(["-E", filter]).tests(counts)
+}
+
+fn cargo_test(what: &str, counts: &mut Counts) -> Result<()> {
+    Run::cargo()
+        .args(["test", "--workspace", "--all-features", what])
+        .tests(counts)
+}
+
+fn deny() -> Result<()> {
+    if !Run::cargo().args(["deny", "--version"]).succeeds() {
+        println!("cargo-deny is not installed; `cargo xtask deny` installs and runs it");
+        return Ok(());
+    }
+    Run::cargo().args(["deny", "check"]).status()
+}
