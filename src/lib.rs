@@ -6,6 +6,7 @@ mod error;
 mod message;
 pub mod platform;
 pub mod relay;
+pub mod transfer;
 
 pub use config::{Config, IceServer, Reconnect, TlsOptions};
 pub use error::{Error, Result, Stage};
