@@ -134,6 +134,9 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// All 2³² − 1 message numbers of the connection have been used.
+    #[error("the connection has sent as many messages as it can number; close it and open a new connection")]
+    StreamIdsExhausted,
     /// An argument cannot be used; nothing was done.
     #[error("invalid argument: {0}")]
     InvalidInput(String),
@@ -156,6 +159,7 @@ impl Error {
             Self::SetupFailed { .. } => "setup-failed",
             Self::PeerMisbehaved(_) => "peer-misbehaved",
             Self::TooLarge { .. } => "too-large",
+            Self::StreamIdsExhausted => "stream-ids-exhausted",
             Self::InvalidInput(_) => "invalid-input",
             Self::Platform(_) => "platform",
         }

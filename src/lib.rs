@@ -1,10 +1,14 @@
 //! One peer-to-peer connection API for native programs and the browser.
 #![forbid(unsafe_code)]
 
+pub mod chunk;
 mod config;
+pub mod counter;
+pub mod description;
 mod error;
 mod message;
 pub mod platform;
+pub mod reassembly;
 pub mod relay;
 pub mod transfer;
 

@@ -1,0 +1,170 @@
+//! Reading and mending SDP, line by line. Lines may end in LF or CRLF; what is written ends in CRLF.
+
+use super::words::{Words, is_words_line};
+use std::collections::HashSet;
+
+/// Bytes of the largest data-channel message we say we accept, as aiortc and Chromium do. ProxyStore needs 131,090 or
+/// more; Firefox would say 1 GiB, and 16 MiB never arrive there.
+pub const MAX_MESSAGE_SIZE: usize = 262_144;
+
+/// Bytes of the largest data-channel message a peer accepts that says nothing (RFC 8841).
+pub const DEFAULT_MAX_MESSAGE_SIZE: usize = 65_536;
+
+/// Makes the engine's SDP fit to be sent to any peer:
+///
+/// * `a=end-of-candidates` goes: with it aiortc never connects to a peer without usable candidates, as browsers are.
+/// * Repeated candidates go, and those of other components than 1, which data channels do not have; the engine
+///   writes each candidate once for component 1 and once for 2.
+/// * `a=max-message-size` becomes [`MAX_MESSAGE_SIZE`] in the data section.
+/// * The line of [`Words`] is put before the first media section.
+///
+/// `.local` (mDNS) candidates stay, since a peer may be able to resolve them; see [`without_mdns_candidates`].
+pub fn prepare_local(sdp: &str, words: &Words) -> String {
+    let mut out = Builder::default();
+    let mut seen = HashSet::new();
+    let mut words_line = Some(words.to_line());
+    let mut in_data = false;
+    for line in lines(sdp).filter(|line| !is_end_of_candidates(line) && !is_words_line(line)) {
+        if line.starts_with("m=") {
+            words_line.take().into_iter().for_each(|line| out.push(&line));
+            out.finish_section(in_data);
+            in_data = is_data_section(line);
+            seen.clear();
+        }
+        if line.starts_with("a=candidate:") && !(is_component_1(line) && seen.insert(line)) {
+            continue;
+        }
+        if !(in_data && line.starts_with(MAX_MESSAGE_SIZE_ATTRIBUTE)) {
+            out.push(line);
+        }
+    }
+    out.finish_section(in_data);
+    words_line.into_iter().for_each(|line| out.push(&line));
+    out.0
+}
+
+/// Makes a peer's SDP fit for the engine: `a=end-of-candidates` goes, since more may come and the peer-reflexive path
+/// works without any.
+pub fn prepare_remote(sdp: &str) -> String {
+    lines(sdp)
+        .filter(|line| !is_end_of_candidates(line))
+        .collect::<Builder>()
+        .0
+}
+
+/// Without `.local` (mDNS) candidates.
+///
+/// For remote descriptions where the engine does not resolve such names, and for local ones towards aiortc, which
+/// waits 1.1 s for names that it cannot resolve. Browsers have no others; the connection then comes up by the
+/// peer-reflexive path, from their side.
+pub fn without_mdns_candidates(sdp: &str) -> String {
+    lines(sdp)
+        .filter(|line| !is_mdns_candidate(line))
+        .collect::<Builder>()
+        .0
+}
+
+/// The `a=ice-ufrag` of the data section, or of the session. It names a description: each attempt has its own.
+pub fn ice_ufrag(sdp: &str) -> Option<&str> {
+    let ufrag = data_lines(sdp)
+        .chain(session_lines(sdp))
+        .find_map(|line| line.strip_prefix("a=ice-ufrag:"))?;
+    Some(ufrag.trim())
+}
+
+/// Bytes of the largest data-channel message the peer accepts: [`DEFAULT_MAX_MESSAGE_SIZE`] if it does not say, or not
+/// in digits; `usize::MAX` if it says 0, which means any size.
+pub fn max_message_size(sdp: &str) -> usize {
+    let value = data_lines(sdp)
+        .find_map(|line| line.strip_prefix(MAX_MESSAGE_SIZE_ATTRIBUTE))
+        .map(str::trim);
+    match value {
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => match digits.parse() {
+            Ok(0) | Err(_) => usize::MAX, // too many digits
+            Ok(size) => size,
+        },
+        _ => DEFAULT_MAX_MESSAGE_SIZE,
+    }
+}
+
+/// Whether there is a section for data channels and it was not rejected (port 0, unless it shares another's port).
+pub fn has_data_section(sdp: &str) -> bool {
+    let port = data_lines(sdp).next().and_then(|line| line.split(' ').nth(1));
+    port.is_some_and(|port| port != "0") || data_lines(sdp).any(|line| line == "a=bundle-only")
+}
+
+/// The candidates, each `candidate:…`, without `a=`.
+pub fn candidates(sdp: &str) -> impl Iterator<Item = &str> {
+    lines(sdp)
+        .filter(|line| line.starts_with("a=candidate:"))
+        .map(|line| &line["a=".len()..])
+}
+
+const MAX_MESSAGE_SIZE_ATTRIBUTE: &str = "a=max-message-size:";
+
+/// The lines before the first media section.
+pub(super) fn session_lines(sdp: &str) -> impl Iterator<Item = &str> {
+    lines(sdp).take_while(|line| !line.starts_with("m="))
+}
+
+/// The lines of the first data section, from its `m=`.
+fn data_lines(sdp: &str) -> impl Iterator<Item = &str> {
+    let mut section = lines(sdp).skip_while(|line| !is_data_section(line));
+    let first = section.next();
+    first
+        .into_iter()
+        .chain(section.take_while(|line| !line.starts_with("m=")))
+}
+
+fn lines(sdp: &str) -> impl Iterator<Item = &str> {
+    sdp.split('\n')
+        .map(|line| line.trim_end_matches('\r'))
+        .filter(|line| !line.is_empty())
+}
+
+/// `m=application 9 UDP/DTLS/SCTP webrtc-datachannel`, or the older `m=application 9 DTLS/SCTP 5000`.
+fn is_data_section(line: &str) -> bool {
+    line.strip_prefix("m=application ")
+        .is_some_and(|rest| rest.split(' ').any(|part| part.ends_with("DTLS/SCTP")))
+}
+
+fn is_end_of_candidates(line: &str) -> bool {
+    line.trim_end() == "a=end-of-candidates"
+}
+
+/// `a=candidate:foundation component transport priority address port typ …`
+fn is_component_1(line: &str) -> bool {
+    line.split_ascii_whitespace().nth(1) == Some("1")
+}
+
+fn is_mdns_candidate(line: &str) -> bool {
+    let address = line
+        .strip_prefix("a=candidate:")
+        .and_then(|rest| rest.split_ascii_whitespace().nth(4));
+    address.is_some_and(|address| address.to_ascii_lowercase().ends_with(".local"))
+}
+
+/// An SDP being written.
+#[derive(Default)]
+struct Builder(String);
+
+impl Builder {
+    fn push(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push_str("\r\n");
+    }
+
+    fn finish_section(&mut self, is_data: bool) {
+        if is_data {
+            self.push(&format!("{MAX_MESSAGE_SIZE_ATTRIBUTE}{MAX_MESSAGE_SIZE}"));
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Builder {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(lines: I) -> Self {
+        let mut out = Self::default();
+        lines.into_iter().for_each(|line| out.push(line));
+        out
+    }
+}
