@@ -1,5 +1,6 @@
 //! The three JSON messages of the relay.
 
+use super::wire::{Envelope, Frame, Object};
 use uuid::Uuid;
 
 /// Why a text is not a relay message.
@@ -67,14 +68,104 @@ pub enum RelayMessage {
 impl RelayMessage {
     /// The JSON text, byte for byte as ProxyStore's encoder writes it.
     pub fn encode(&self) -> String {
-        todo!()
+        match self {
+            Self::Registration(message) => message.encode(),
+            Self::Response(message) => message.encode(),
+            Self::PeerConnection(message) => message.encode(),
+        }
     }
 
-    /// Reads a JSON text as ProxyStore's decoder does.
+    /// Reads a JSON text as ProxyStore's decoder does: a message type, exactly its fields, UUIDs in any of Python's forms.
+    ///
+    /// Python does not check the types of other values; where they are not what is expected, `null` becomes the empty
+    /// string and anything else its JSON text. Not taken, unlike Python: `NaN`, `Infinity`, a `description_type` other
+    /// than `offer` and `answer`.
     ///
     /// # Errors
     /// [`DecodeError`] says what is missing, unknown or malformed.
     pub fn decode(text: &str) -> Result<Self, DecodeError> {
-        todo!("{text}")
+        Ok(match Frame::read(text)? {
+            Frame::Registration { name, uuid } => Self::Registration(Registration {
+                name: name.text(),
+                uuid,
+            }),
+            Frame::Response {
+                success,
+                message,
+                error,
+            } => Self::Response(Response {
+                success: success.is_none_or(|value| value.is_truthy()),
+                message: message.filter(|value| !value.is_null()).map(|value| value.text()),
+                error: error.is_some_and(|value| value.is_truthy()),
+            }),
+            Frame::PeerConnection(envelope) => Self::PeerConnection(PeerConnectionMessage::read(&envelope)?),
+        })
     }
 }
+
+impl Registration {
+    fn encode(&self) -> String {
+        let mut out = Object::with_capacity(128);
+        out.string("name", &self.name);
+        out.uuid("uuid", self.uuid);
+        out.finish("relay_registration")
+    }
+}
+
+impl Response {
+    fn encode(&self) -> String {
+        let mut out = Object::with_capacity(128);
+        out.bool("success", self.success);
+        out.optional_string("message", self.message.as_deref());
+        out.bool("error", self.error);
+        out.finish("relay_response")
+    }
+}
+
+impl PeerConnectionMessage {
+    fn encode(&self) -> String {
+        let mut out = Object::with_capacity(320 + self.description.len());
+        out.uuid("source_uuid", self.source_uuid);
+        out.string("source_name", &self.source_name);
+        out.uuid("peer_uuid", self.peer_uuid);
+        out.string("description_type", self.description_type.as_str());
+        out.string("description", &self.description);
+        out.optional_string("error", self.error.as_deref());
+        out.finish("peer_connection")
+    }
+
+    fn read(envelope: &Envelope<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            source_uuid: envelope.source_uuid,
+            source_name: envelope.source_name.text(),
+            peer_uuid: envelope.peer_uuid,
+            description_type: DescriptionType::read(&envelope.description_type.text())?,
+            description: envelope.description.text(),
+            error: envelope
+                .error
+                .filter(|value| !value.is_null())
+                .map(|value| value.text()),
+        })
+    }
+}
+
+impl DescriptionType {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Offer => "offer",
+            Self::Answer => "answer",
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, DecodeError> {
+        match text {
+            "offer" => Ok(Self::Offer),
+            "answer" => Ok(Self::Answer),
+            other => Err(DecodeError(format!("unknown description_type {other:?}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

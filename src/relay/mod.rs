@@ -1,5 +1,17 @@
 //! The relay's protocol: its messages, its client side and its server side, all without sockets.
+//!
+//! A relay knows its clients by UUID and carries session descriptions between them, as JSON in WebSocket text frames.
+//! [`RelayMessage`] is what is said, [`Session`] is a client's part (register, try again), [`Switchboard`] is the
+//! server's (register, forward, refuse). All three are ProxyStore's, byte for byte, without its faults.
 
 mod message;
+mod session;
+mod switchboard;
+mod wire;
 
 pub use message::{DecodeError, DescriptionType, PeerConnectionMessage, Registration, RelayMessage, Response};
+pub use session::{Session, SessionOutput};
+pub use switchboard::{ConnId, Incoming, Switchboard, SwitchboardOutput, close_code};
+
+/// Bytes of the largest WebSocket message that a relay or a client takes: ProxyStore's (1 MiB, from `websockets`).
+pub const MAX_FRAME_BYTES: usize = 1 << 20;

@@ -1,0 +1,312 @@
+//! A client's side of the relay, without sockets: register, stay registered, try again.
+//!
+//! The caller opens the sockets it is told to and reports their events and the time. A lost relay is tried again after
+//! 1, 2, 4 … seconds until [`Session::close`], or until the relay refuses for good: close codes 4001, 4002 and 4004, HTTP
+//! 401 and 403, and an answer that says so. Unlike ProxyStore's client, any other HTTP status is tried again (a proxy in
+//! front of a relay that restarts says 502), and a relay that accepts and closes at once is not called in a loop.
+
+use super::{PeerConnectionMessage, Registration, RelayMessage, Response, close_code};
+use crate::platform::{SocketEvent, SocketId};
+use crate::{Error, Reconnect};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tracing::{debug, warn};
+use uuid::Uuid;
+use web_time::Instant;
+
+/// The time for the WebSocket to open, and again for the answer to the registration. ProxyStore's.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// A registration that has held for this long starts the waits from the first again.
+const STEADY_AFTER: Duration = Duration::from_secs(30);
+/// Messages that wait for a registration.
+const MAX_QUEUED: usize = 256;
+
+/// What the caller is to do, or to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionOutput {
+    /// Open a WebSocket to the relay.
+    Open(SocketId),
+    /// Send a text frame.
+    Send(SocketId, String),
+    /// Send what is queued, close the socket and forget it.
+    CloseSocket(SocketId),
+    /// The relay knows this client now.
+    Registered,
+    /// A message from a peer, or one of ours that came back with an error.
+    Message(PeerConnectionMessage),
+    /// The registration is lost; it will be tried again.
+    Lost {
+        /// Why.
+        reason: String,
+    },
+    /// There is no registration, and it will be tried again.
+    Retrying {
+        /// Why there is none.
+        reason: String,
+        /// In this time.
+        wait: Duration,
+    },
+    /// The relay refused for good; nothing follows.
+    Refused(Error),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Opening { socket: SocketId, until: Instant },
+    Registering { socket: SocketId, until: Instant },
+    Registered { socket: SocketId, since: Instant },
+    Waiting { until: Instant },
+    Ended,
+}
+
+/// One client's registration at one relay, over as many sockets as it takes.
+#[derive(Debug)]
+pub struct Session {
+    registration: Registration,
+    reconnect: Reconnect,
+    rng: fastrand::Rng,
+    state: State,
+    next_socket: u64,
+    /// Attempts since a registration last held.
+    failures: u32,
+    last_failure: Option<String>,
+    queue: VecDeque<PeerConnectionMessage>,
+    outputs: VecDeque<SessionOutput>,
+}
+
+impl Session {
+    /// A session that does nothing before [`start`](Self::start). The seed is for the waits' jitter.
+    pub fn new(registration: Registration, reconnect: Reconnect, seed: u64) -> Self {
+        Self {
+            registration,
+            reconnect,
+            rng: fastrand::Rng::with_seed(seed),
+            state: State::Idle,
+            next_socket: 0,
+            failures: 0,
+            last_failure: None,
+            queue: VecDeque::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Goes to the relay. Later calls do nothing.
+    pub fn start(&mut self, now: Instant) {
+        if self.state == State::Idle {
+            self.open(now);
+        }
+    }
+
+    /// A socket reports something; of a socket that is no longer this session's, nothing counts.
+    pub fn on_event(&mut self, now: Instant, socket: SocketId, event: SocketEvent) {
+        if self.socket() != Some(socket) {
+            return;
+        }
+        match event {
+            SocketEvent::Open => self.on_open(now, socket),
+            SocketEvent::Text(text) => self.on_text(now, socket, &text),
+            SocketEvent::Binary => warn!("ignored a binary frame from the relay"),
+            SocketEvent::Closed {
+                code,
+                reason,
+                http_status,
+            } => self.on_closed(now, code, reason, http_status),
+        }
+    }
+
+    /// Time has passed: see [`next_deadline`](Self::next_deadline). Early calls do nothing.
+    pub fn on_timeout(&mut self, now: Instant) {
+        match self.state {
+            State::Opening { socket, until } if until <= now => {
+                self.give_up(now, socket, "the connection did not open");
+            }
+            State::Registering { socket, until } if until <= now => {
+                self.give_up(now, socket, "the relay did not answer the registration");
+            }
+            State::Waiting { until } if until <= now => self.open(now),
+            _ => {}
+        }
+    }
+
+    /// Sends a message, or keeps it until registered (256 at most). `false`: it was dropped.
+    pub fn send(&mut self, message: PeerConnectionMessage) -> bool {
+        match self.state {
+            State::Registered { socket, .. } => {
+                self.push_send(socket, message);
+                true
+            }
+            State::Ended => false,
+            _ if self.queue.len() == MAX_QUEUED => {
+                warn!(peer = %message.peer_uuid, "dropped a message: {MAX_QUEUED} others wait for the relay");
+                false
+            }
+            _ => {
+                self.queue.push_back(message);
+                true
+            }
+        }
+    }
+
+    /// Drops what waits for a registration and is for this peer.
+    pub fn cancel(&mut self, peer: Uuid) {
+        self.queue.retain(|message| message.peer_uuid != peer);
+    }
+
+    /// Ends the session, after what was sent before. Nothing follows but its last outputs.
+    pub fn close(&mut self) {
+        if let Some(socket) = self.socket() {
+            self.outputs.push_back(SessionOutput::CloseSocket(socket));
+        }
+        self.end();
+    }
+
+    /// What is to be done next, in order.
+    pub fn poll_output(&mut self) -> Option<SessionOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`on_timeout`](Self::on_timeout) next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Opening { until, .. } | State::Registering { until, .. } | State::Waiting { until } => Some(until),
+            State::Idle | State::Registered { .. } | State::Ended => None,
+        }
+    }
+
+    /// Whether the relay knows this client now.
+    pub fn is_registered(&self) -> bool {
+        matches!(self.state, State::Registered { .. })
+    }
+
+    /// Why the last attempt failed or the last registration was lost; `None` while registered.
+    pub fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
+    }
+
+    fn socket(&self) -> Option<SocketId> {
+        match self.state {
+            State::Opening { socket, .. } | State::Registering { socket, .. } | State::Registered { socket, .. } => {
+                Some(socket)
+            }
+            State::Idle | State::Waiting { .. } | State::Ended => None,
+        }
+    }
+
+    fn open(&mut self, now: Instant) {
+        let socket = SocketId(self.next_socket);
+        self.next_socket += 1;
+        self.state = State::Opening {
+            socket,
+            until: now + STEP_TIMEOUT,
+        };
+        self.outputs.push_back(SessionOutput::Open(socket));
+    }
+
+    fn on_open(&mut self, now: Instant, socket: SocketId) {
+        if let State::Opening { .. } = self.state {
+            self.state = State::Registering {
+                socket,
+                until: now + STEP_TIMEOUT,
+            };
+            let text = RelayMessage::Registration(self.registration.clone()).encode();
+            self.outputs.push_back(SessionOutput::Send(socket, text));
+        }
+    }
+
+    fn on_text(&mut self, now: Instant, socket: SocketId, text: &str) {
+        let registering = matches!(self.state, State::Registering { .. });
+        match RelayMessage::decode(text) {
+            Ok(RelayMessage::Response(response)) if registering => self.on_reply(now, socket, response),
+            Ok(RelayMessage::Response(Response { success: true, .. })) => debug!("the relay says success again"),
+            Ok(RelayMessage::Response(Response { message, .. })) => {
+                warn!("the relay reports: {}", message.unwrap_or_default());
+            }
+            Ok(RelayMessage::PeerConnection(message)) => self.outputs.push_back(SessionOutput::Message(message)),
+            Ok(RelayMessage::Registration(_)) => warn!("ignored a registration, which no relay sends"),
+            Err(error) => warn!("ignored a text frame of the relay: {error}"),
+        }
+    }
+
+    fn on_reply(&mut self, now: Instant, socket: SocketId, response: Response) {
+        if !response.success {
+            self.outputs.push_back(SessionOutput::CloseSocket(socket));
+            let reason = response.message.unwrap_or_else(|| "it gave no reason".into());
+            return self.refuse(None, reason);
+        }
+        self.state = State::Registered { socket, since: now };
+        self.last_failure = None;
+        self.outputs.push_back(SessionOutput::Registered);
+        for message in std::mem::take(&mut self.queue) {
+            self.push_send(socket, message);
+        }
+    }
+
+    fn on_closed(&mut self, now: Instant, code: Option<u16>, reason: String, http_status: Option<u16>) {
+        const FINAL: [u16; 3] = [close_code::UNAUTHORIZED, close_code::FORBIDDEN, close_code::REPLACED];
+        let refused = code.filter(|code| FINAL.contains(code));
+        if refused.is_some() || matches!(http_status, Some(401 | 403)) {
+            return self.refuse(refused, describe(None, reason, http_status));
+        }
+        self.fail(now, describe(code, reason, http_status));
+    }
+
+    fn give_up(&mut self, now: Instant, socket: SocketId, what: &str) {
+        self.outputs.push_back(SessionOutput::CloseSocket(socket));
+        self.fail(now, format!("{what} within {STEP_TIMEOUT:?}"));
+    }
+
+    fn fail(&mut self, now: Instant, reason: String) {
+        if let State::Registered { since, .. } = self.state {
+            let reason = reason.clone();
+            self.outputs.push_back(SessionOutput::Lost { reason });
+            if now.saturating_duration_since(since) >= STEADY_AFTER {
+                self.failures = 0;
+            }
+        }
+        let wait = self.next_wait();
+        self.last_failure = Some(reason.clone());
+        self.state = State::Waiting { until: now + wait };
+        self.outputs.push_back(SessionOutput::Retrying { reason, wait });
+    }
+
+    /// The next wait: doubled with each failure, shortened by up to a quarter, so that the clients of a relay that
+    /// comes back do not all come at once.
+    fn next_wait(&mut self) -> Duration {
+        let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        self.failures = self.failures.saturating_add(1);
+        let wait = self.reconnect.initial.saturating_mul(factor).min(self.reconnect.max);
+        wait.mul_f64(1.0 - self.rng.f64() / 4.0)
+    }
+
+    fn refuse(&mut self, code: Option<u16>, reason: String) {
+        self.last_failure = Some(reason.clone());
+        self.end();
+        self.outputs
+            .push_back(SessionOutput::Refused(Error::RelayRefused { code, reason }));
+    }
+
+    fn end(&mut self) {
+        self.state = State::Ended;
+        self.queue.clear();
+    }
+
+    fn push_send(&mut self, socket: SocketId, message: PeerConnectionMessage) {
+        let text = RelayMessage::PeerConnection(message).encode();
+        self.outputs.push_back(SessionOutput::Send(socket, text));
+    }
+}
+
+/// One sentence from what is known of the end of a socket.
+fn describe(code: Option<u16>, reason: String, http_status: Option<u16>) -> String {
+    match (http_status, code) {
+        (Some(status), _) if reason.contains(&status.to_string()) => reason,
+        (Some(status), _) => format!("HTTP status {status} {reason}").trim_end().to_owned(),
+        (None, Some(code)) => format!("closed with code {code} {reason}").trim_end().to_owned(),
+        (None, None) if reason.is_empty() => "the connection was lost".into(),
+        (None, None) => reason,
+    }
+}
+
+#[cfg(test)]
+mod tests;

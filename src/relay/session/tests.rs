@@ -1,0 +1,326 @@
+use super::SessionOutput::{CloseSocket, Lost, Message, Open, Refused, Registered, Retrying, Send};
+use super::*;
+use crate::relay::DescriptionType;
+use proptest::prelude::*;
+
+const SUCCESS: &str = r#"{"message_type": "relay_response"}"#;
+const S0: SocketId = SocketId(0);
+const S1: SocketId = SocketId(1);
+
+/// A session, its clock, and what it said last.
+struct World {
+    session: Session,
+    now: Instant,
+}
+
+impl World {
+    fn started() -> Self {
+        let registration = Registration {
+            name: "alice".into(),
+            uuid: Uuid::from_u128(1),
+        };
+        let mut world = Self {
+            session: Session::new(registration, Reconnect::default(), 7),
+            now: Instant::now(), // the only real time; everything else is added to it
+        };
+        world.session.start(world.now);
+        assert_eq!(world.outputs(), [Open(S0)]);
+        world
+    }
+
+    fn registered() -> Self {
+        let mut world = Self::started();
+        assert_eq!(world.register(S0), [Send(S0, world.registration()), Registered]);
+        world
+    }
+
+    fn registration(&self) -> String {
+        RelayMessage::Registration(self.session.registration.clone()).encode()
+    }
+
+    fn register(&mut self, socket: SocketId) -> Vec<SessionOutput> {
+        self.session.on_event(self.now, socket, SocketEvent::Open);
+        self.event(socket, SocketEvent::Text(SUCCESS.into()))
+    }
+
+    fn event(&mut self, socket: SocketId, event: SocketEvent) -> Vec<SessionOutput> {
+        self.session.on_event(self.now, socket, event);
+        self.outputs()
+    }
+
+    fn closed(&mut self, socket: SocketId, code: Option<u16>, reason: &str) -> Vec<SessionOutput> {
+        self.event(socket, ended(code, reason, None))
+    }
+
+    fn after(&mut self, time: Duration) -> Vec<SessionOutput> {
+        self.now += time;
+        self.session.on_timeout(self.now);
+        self.outputs()
+    }
+
+    /// Waits as long as the session asks to.
+    fn at_deadline(&mut self) -> Vec<SessionOutput> {
+        self.now = self.session.next_deadline().expect("a deadline");
+        self.after(Duration::ZERO)
+    }
+
+    fn outputs(&mut self) -> Vec<SessionOutput> {
+        std::iter::from_fn(|| self.session.poll_output()).collect()
+    }
+}
+
+fn ended(code: Option<u16>, reason: &str, http_status: Option<u16>) -> SocketEvent {
+    SocketEvent::Closed {
+        code,
+        reason: reason.into(),
+        http_status,
+    }
+}
+
+fn offer(peer: u128) -> PeerConnectionMessage {
+    PeerConnectionMessage {
+        source_uuid: Uuid::from_u128(1),
+        source_name: "alice".into(),
+        peer_uuid: Uuid::from_u128(peer),
+        description_type: DescriptionType::Offer,
+        description: "{}".into(),
+        error: None,
+    }
+}
+
+fn text(message: PeerConnectionMessage) -> String {
+    RelayMessage::PeerConnection(message).encode()
+}
+
+fn wait(outputs: &[SessionOutput]) -> Duration {
+    match outputs.last() {
+        Some(Retrying { wait, .. }) => *wait,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn registers_and_carries_messages_both_ways() {
+    let mut world = World::registered();
+    assert!(world.session.is_registered());
+    assert_eq!(world.session.next_deadline(), None);
+    assert!(world.session.send(offer(2)));
+    assert_eq!(world.outputs(), [Send(S0, text(offer(2)))]);
+    assert_eq!(world.event(S0, SocketEvent::Text(text(offer(1)))), [Message(offer(1))]);
+}
+
+#[test]
+fn messages_wait_for_the_registration_in_order() {
+    let mut world = World::started();
+    for peer in [2, 3, 2] {
+        assert!(world.session.send(offer(peer)));
+    }
+    world.session.cancel(Uuid::from_u128(3));
+    assert_eq!(world.outputs(), []);
+    let outputs = world.register(S0);
+    assert_eq!(
+        outputs[1..],
+        [Registered, Send(S0, text(offer(2))), Send(S0, text(offer(2)))]
+    );
+}
+
+#[test]
+fn the_257th_waiting_message_is_dropped() {
+    let mut world = World::started();
+    for _ in 0..MAX_QUEUED {
+        assert!(world.session.send(offer(2)));
+    }
+    assert!(!world.session.send(offer(2)));
+    assert_eq!(world.register(S0).len(), 2 + MAX_QUEUED);
+}
+
+#[test]
+fn a_socket_that_does_not_open_is_given_up_after_10_seconds() {
+    let mut world = World::started();
+    assert_eq!(world.after(Duration::from_millis(9_999)), []);
+    let outputs = world.after(Duration::from_millis(1));
+    assert_eq!(outputs[0], CloseSocket(S0));
+    assert_eq!(
+        world.session.last_failure(),
+        Some("the connection did not open within 10s")
+    );
+    assert_eq!(world.at_deadline(), [Open(S1)]);
+    // Late events of the first one change nothing.
+    assert_eq!(world.register(S0), []);
+    assert!(!world.session.is_registered());
+}
+
+#[test]
+fn a_relay_that_does_not_answer_is_given_up_after_10_seconds() {
+    let mut world = World::started();
+    world.event(S0, SocketEvent::Open);
+    assert_eq!(world.after(Duration::from_secs(9)), []);
+    assert_eq!(world.after(Duration::from_secs(1))[0], CloseSocket(S0));
+    assert_eq!(
+        world.session.last_failure(),
+        Some("the relay did not answer the registration within 10s")
+    );
+}
+
+#[test]
+fn waits_double_up_to_the_longest_with_jitter() {
+    let mut world = World::started();
+    for (attempt, nominal) in [1, 2, 4, 8, 16, 32, 60, 60, 60].into_iter().enumerate() {
+        let outputs = world.closed(SocketId(attempt as u64), None, "refused");
+        let (wait, nominal) = (wait(&outputs), Duration::from_secs(nominal));
+        assert!(wait <= nominal && wait >= nominal * 3 / 4, "{wait:?} for {nominal:?}");
+        assert_eq!(world.at_deadline(), [Open(SocketId(attempt as u64 + 1))]);
+    }
+}
+
+#[test]
+fn a_relay_that_accepts_and_closes_is_not_called_in_a_loop() {
+    let mut world = World::registered();
+    let mut waits = Vec::new();
+    for attempt in 0..4 {
+        let outputs = world.closed(SocketId(attempt), Some(1011), "");
+        assert!(matches!(&outputs[0], Lost { reason } if reason == "closed with code 1011"));
+        waits.push(wait(&outputs));
+        world.at_deadline();
+        world.register(SocketId(attempt + 1));
+    }
+    assert!(waits.is_sorted(), "{waits:?}");
+    // A registration that held starts the waits again.
+    world.after(STEADY_AFTER);
+    assert!(wait(&world.closed(SocketId(4), Some(1001), "restart")) <= Duration::from_secs(1));
+}
+
+#[test]
+fn unrecoverable_close_codes_end_the_session() {
+    for code in [4001, 4002, 4004] {
+        for mut world in [World::started(), World::registered()] {
+            let error = Error::RelayRefused {
+                code: Some(code),
+                reason: "why".into(),
+            };
+            assert_eq!(world.closed(S0, Some(code), "why"), [Refused(error)]);
+            assert_eq!(world.session.next_deadline(), None);
+            assert!(!world.session.send(offer(2)));
+        }
+    }
+}
+
+#[test]
+fn other_close_codes_are_tried_again() {
+    for code in [1000, 1001, 1009, 1011, 4000, 4003] {
+        let mut world = World::registered();
+        assert!(wait(&world.closed(S0, Some(code), "why")) <= Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn http_401_and_403_are_final_and_other_statuses_are_tried_again() {
+    for status in [401, 403] {
+        let mut world = World::started();
+        let outputs = world.event(S0, ended(None, "Forbidden", Some(status)));
+        let [Refused(Error::RelayRefused { code: None, reason })] = &outputs[..] else {
+            panic!("{outputs:?}");
+        };
+        assert_eq!(*reason, format!("HTTP status {status} Forbidden"));
+    }
+    for status in [404, 502] {
+        let mut world = World::started();
+        let outputs = world.event(S0, ended(None, "", Some(status)));
+        assert!(matches!(&outputs[..], [Retrying { reason, .. }] if *reason == format!("HTTP status {status}")));
+    }
+}
+
+#[test]
+fn a_refused_registration_is_final() {
+    let mut world = World::started();
+    world.event(S0, SocketEvent::Open);
+    world.outputs();
+    let reply =
+        r#"{"success": false, "message": "BadRequestError: x", "error": true, "message_type": "relay_response"}"#;
+    let error = Error::RelayRefused {
+        code: None,
+        reason: "BadRequestError: x".into(),
+    };
+    assert_eq!(
+        world.event(S0, SocketEvent::Text(reply.into())),
+        [CloseSocket(S0), Refused(error)]
+    );
+}
+
+#[test]
+fn nonsense_from_the_relay_is_ignored() {
+    for world in [World::started(), World::registered()].iter_mut() {
+        world.event(S0, SocketEvent::Open);
+        world.outputs();
+        let before = world.session.state;
+        for text in ["", "[]", r#"{"message_type": "x"}"#, &world.registration()] {
+            assert_eq!(world.event(S0, SocketEvent::Text(text.into())), []);
+        }
+        assert_eq!(world.event(S0, SocketEvent::Binary), []);
+        assert_eq!(world.session.state, before);
+    }
+    // An error reported after the registration is only logged.
+    let mut world = World::registered();
+    let report = r#"{"success": false, "message": "x", "error": true, "message_type": "relay_response"}"#;
+    assert_eq!(world.event(S0, SocketEvent::Text(report.into())), []);
+    assert!(world.session.is_registered());
+}
+
+#[test]
+fn closing_ends_everything() {
+    let mut world = World::registered();
+    world.session.send(offer(2));
+    world.session.close();
+    assert_eq!(world.outputs(), [Send(S0, text(offer(2))), CloseSocket(S0)]);
+    world.session.close();
+    world.session.start(world.now);
+    assert_eq!(world.closed(S0, Some(1000), ""), []);
+    assert_eq!(world.after(Duration::from_secs(100)), []);
+}
+
+#[test]
+fn closing_while_waiting_stops_the_attempts() {
+    let mut world = World::started();
+    world.closed(S0, None, "refused");
+    world.session.close();
+    assert_eq!(world.session.next_deadline(), None);
+    assert_eq!(world.after(Duration::from_secs(100)), []);
+}
+
+fn any_event() -> impl Strategy<Value = SocketEvent> {
+    prop_oneof![
+        Just(SocketEvent::Open),
+        Just(SocketEvent::Text(SUCCESS.into())),
+        any::<String>().prop_map(SocketEvent::Text),
+        Just(SocketEvent::Binary),
+        (any::<Option<u16>>(), any::<String>(), any::<Option<u16>>())
+            .prop_map(|(code, reason, status)| ended(code, &reason, status)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn there_is_never_more_than_one_socket(
+        steps in prop::collection::vec((any_event(), 0..4u64, 0..20_000u64), 0..60),
+    ) {
+        let mut world = World::started();
+        let mut open = Some(S0);
+        for (event, age, ms) in steps {
+            let socket = SocketId(world.session.next_socket.saturating_sub(1 + age));
+            if matches!(event, SocketEvent::Closed { .. }) && open == Some(socket) {
+                open = None;
+            }
+            let mut outputs = world.event(socket, event);
+            outputs.extend(world.after(Duration::from_millis(ms)));
+            for output in outputs {
+                match output {
+                    Open(socket) => prop_assert_eq!(open.replace(socket), None),
+                    CloseSocket(socket) => prop_assert_eq!(open.take(), Some(socket)),
+                    Send(socket, _) => prop_assert_eq!(open, Some(socket)),
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(open, world.session.socket());
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The server's side of the relay, without sockets: who is registered, and what each message leads to.
+//!
+//! The rules are ProxyStore's with these faults mended: a client speaks only for the UUID it registered; one that is closed
+//! is unregistered at once; a socket has one UUID, the last it registered; a new registration is answered without waiting
+//! for the old socket to close; a message that a receiver would refuse for its size is not forwarded; anything that is not
+//! a message ends only its sender, with code 4000.
+//!
+//! Queues, limits on what is received, and dead sockets are the caller's: this never waits.
+
+use super::wire::{Envelope, Frame};
+use super::{MAX_FRAME_BYTES, Registration, RelayMessage, Response};
+use std::collections::{HashMap, VecDeque};
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+/// The WebSocket close codes of a relay.
+pub mod close_code {
+    /// The relay is shutting down.
+    pub const GOING_AWAY: u16 = 1001;
+    /// The client does not read what is sent to it.
+    pub const POLICY: u16 = 1008;
+    /// A message above [`MAX_FRAME_BYTES`](super::MAX_FRAME_BYTES).
+    pub const TOO_BIG: u16 = 1009;
+    /// The client does not answer pings.
+    pub const INTERNAL_ERROR: u16 = 1011;
+    /// Not a message of the relay's protocol.
+    pub const UNKNOWN_MESSAGE: u16 = 4000;
+    /// Credentials are missing or malformed.
+    pub const UNAUTHORIZED: u16 = 4001;
+    /// Not registered, or not allowed.
+    pub const FORBIDDEN: u16 = 4002;
+    /// A message above the limit configured at the relay.
+    pub const MESSAGE_TOO_LONG: u16 = 4003;
+    /// Another socket has registered the same UUID.
+    pub const REPLACED: u16 = 4004;
+}
+
+const UNKNOWN_MESSAGE: &str = "Unknown message type.";
+const NOT_REGISTERED: &str = "ForbiddenError: Client has not registered and authenticated with the relay server.";
+const TOO_BIG: &str = "frame exceeds limit of 1048576 bytes";
+// A close reason holds 123 bytes (RFC 6455 §5.5); these are ProxyStore's, and fit.
+const REPLACED: &str = "Relay received a registration with the same ID. \
+                        This might mean that the endpoint is running in multiple locations.";
+
+/// One client's socket. The caller chooses the numbers and never uses one again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// What the caller is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SwitchboardOutput {
+    /// Send a text frame.
+    Send {
+        /// To this client.
+        conn: ConnId,
+        /// The text.
+        text: String,
+    },
+    /// Close the socket, after what was sent to it before. It is forgotten already: nothing it still sends counts.
+    Close {
+        /// Whose socket.
+        conn: ConnId,
+        /// The close code.
+        code: u16,
+        /// The close reason.
+        reason: &'static str,
+    },
+}
+
+/// A text frame that has been read, so that this work can be done before the switchboard is locked.
+#[derive(Debug)]
+pub struct Incoming(Request);
+
+#[derive(Debug)]
+enum Request {
+    Register(Registration),
+    Forward { source: Uuid, peer: Uuid, text: String },
+    Refused(String),
+}
+
+impl Incoming {
+    /// Reads a text frame; what is malformed becomes a refusal.
+    pub fn read(text: &str) -> Self {
+        Self(match Frame::read(text) {
+            Ok(Frame::Registration { name, uuid }) => Request::Register(Registration {
+                name: name.text(),
+                uuid,
+            }),
+            Ok(Frame::PeerConnection(envelope)) => Request::Forward {
+                source: envelope.source_uuid,
+                peer: envelope.peer_uuid,
+                text: envelope.encode(None),
+            },
+            Ok(Frame::Response { .. }) => Request::Refused("relay_response is for relays to send".into()),
+            Err(error) => Request::Refused(error.to_string()),
+        })
+    }
+}
+
+/// All clients of one relay.
+#[derive(Debug, Default)]
+pub struct Switchboard {
+    conns: HashMap<ConnId, Option<Registration>>,
+    by_uuid: HashMap<Uuid, ConnId>,
+    outputs: VecDeque<SwitchboardOutput>,
+}
+
+impl Switchboard {
+    /// A relay without clients.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A socket was opened. It may stay unregistered as long as it likes.
+    pub fn on_open(&mut self, conn: ConnId) {
+        self.conns.insert(conn, None);
+    }
+
+    /// A text frame came.
+    pub fn on_text(&mut self, conn: ConnId, text: &str) {
+        self.on_incoming(conn, Incoming::read(text));
+    }
+
+    /// A text frame came and has been read.
+    pub fn on_incoming(&mut self, conn: ConnId, incoming: Incoming) {
+        let Some(registered) = self.conns.get(&conn) else {
+            return; // closed by us, and the other side did not know yet
+        };
+        match (incoming.0, registered) {
+            (Request::Register(registration), _) => self.register(conn, registration),
+            (Request::Forward { source, peer, text }, Some(client)) => {
+                let own = client.uuid;
+                self.forward(conn, own, source, peer, text);
+            }
+            (Request::Forward { .. }, None) => self.close(conn, close_code::FORBIDDEN, NOT_REGISTERED),
+            (Request::Refused(why), _) => {
+                warn!(conn = conn.0, "refused: {why}");
+                self.close(conn, close_code::UNKNOWN_MESSAGE, UNKNOWN_MESSAGE);
+            }
+        }
+    }
+
+    /// A binary frame came, which is no part of the protocol.
+    pub fn on_binary(&mut self, conn: ConnId) {
+        self.on_incoming(conn, Incoming(Request::Refused("binary frame".into())));
+    }
+
+    /// The socket is closed or broken.
+    pub fn on_close(&mut self, conn: ConnId) {
+        if let Some(Some(client)) = self.forget(conn) {
+            info!(conn = conn.0, uuid = %client.uuid, name = client.name, "unregistered");
+        }
+    }
+
+    /// Closes a client's socket for a reason of the caller's.
+    pub fn close(&mut self, conn: ConnId, code: u16, reason: &'static str) {
+        if let Some(client) = self.forget(conn) {
+            let uuid = client.map(|client| client.uuid);
+            info!(conn = conn.0, ?uuid, code, reason, "closing");
+            self.outputs.push_back(SwitchboardOutput::Close { conn, code, reason });
+        }
+    }
+
+    /// Closes every socket, for a shutdown.
+    pub fn close_all(&mut self, code: u16, reason: &'static str) {
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.close(conn, code, reason);
+        }
+    }
+
+    /// What is to be done next, in order.
+    pub fn poll_output(&mut self) -> Option<SwitchboardOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// How many clients are registered.
+    pub fn len(&self) -> usize {
+        self.by_uuid.len()
+    }
+
+    /// Whether no client is registered.
+    pub fn is_empty(&self) -> bool {
+        self.by_uuid.is_empty()
+    }
+
+    /// Everyone who is registered, in no order.
+    pub fn clients(&self) -> impl Iterator<Item = &Registration> {
+        self.conns.values().flatten()
+    }
+
+    fn register(&mut self, conn: ConnId, registration: Registration) {
+        let uuid = registration.uuid;
+        if let Some(&old) = self.by_uuid.get(&uuid)
+            && old != conn
+        {
+            self.close(old, close_code::REPLACED, REPLACED);
+        }
+        info!(conn = conn.0, %uuid, name = registration.name, "registered");
+        if let Some(Some(before)) = self.conns.insert(conn, Some(registration)) {
+            self.by_uuid.remove(&before.uuid);
+        }
+        self.by_uuid.insert(uuid, conn);
+        let response = Response {
+            success: true,
+            message: None,
+            error: false,
+        };
+        self.send(conn, RelayMessage::Response(response).encode());
+    }
+
+    fn forward(&mut self, conn: ConnId, own: Uuid, source: Uuid, peer: Uuid, text: String) {
+        if source != own {
+            let error = format!(
+                "Cannot forward peer connection message from {source} because this client is registered as {own}."
+            );
+            return self.send_back(conn, peer, &text, &error);
+        }
+        let Some(&target) = self.by_uuid.get(&peer) else {
+            let error = format!(
+                "Cannot forward peer connection message to peer {peer} because this peer is not registered this relay server."
+            );
+            return self.send_back(conn, peer, &text, &error);
+        };
+        if text.len() > MAX_FRAME_BYTES {
+            // It grew by escapes. The receiver would close its own socket (1009), so that the sender's goes instead.
+            return self.close(conn, close_code::TOO_BIG, TOO_BIG);
+        }
+        debug!(%source, %peer, bytes = text.len(), "forwarded");
+        self.send(target, text);
+    }
+
+    /// The message goes back to its sender, saying what was wrong with it.
+    fn send_back(&mut self, conn: ConnId, peer: Uuid, text: &str, error: &str) {
+        warn!(conn = conn.0, %peer, "not forwarded: {error}");
+        let answer = match Frame::read(text) {
+            Ok(Frame::PeerConnection(envelope)) => Envelope::encode(&envelope, Some(error)),
+            _ => return,
+        };
+        match answer.len() {
+            0..=MAX_FRAME_BYTES => self.send(conn, answer),
+            _ => self.close(conn, close_code::TOO_BIG, TOO_BIG),
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, text: String) {
+        self.outputs.push_back(SwitchboardOutput::Send { conn, text });
+    }
+
+    fn forget(&mut self, conn: ConnId) -> Option<Option<Registration>> {
+        let client = self.conns.remove(&conn)?;
+        if let Some(client) = &client {
+            self.by_uuid.remove(&client.uuid);
+        }
+        Some(client)
+    }
+}
+
+#[cfg(test)]
+mod tests;
