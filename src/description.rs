@@ -8,7 +8,7 @@
 
 use crate::platform::{SdpType, SessionDescription};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 
 mod json;
 mod sdp;
@@ -104,17 +104,12 @@ struct Raw {
     kind: String,
     sdp: Option<String>,
     candidate: Option<String>,
-    id: Option<Mid>,
-    label: Option<Mid>,
-}
-
-/// A media section's mid (a string) or index (a number).
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Mid {
-    Name(String),
-    Index(u16),
-    Other(IgnoredAny),
+    /// The media section's mid.
+    #[serde(default)]
+    id: Value,
+    /// Its index.
+    #[serde(default)]
+    label: Value,
 }
 
 impl Raw {
@@ -132,21 +127,15 @@ impl Raw {
         if !candidate.starts_with("candidate:") || candidate.contains(char::is_control) {
             return Err(DescriptionError::BadCandidate(shorten(&line)));
         }
-        let mid = [self.id, self.label].into_iter().flatten().find_map(Mid::into_name);
+        let mid = self
+            .id
+            .as_str()
+            .map(str::to_owned)
+            .or_else(|| self.label.as_u64().map(|index| index.to_string()));
         Ok(Description::Candidate {
             candidate: candidate.to_owned(),
             mid: mid.unwrap_or_else(|| "0".to_owned()),
         })
-    }
-}
-
-impl Mid {
-    fn into_name(self) -> Option<String> {
-        match self {
-            Self::Name(name) => Some(name),
-            Self::Index(index) => Some(index.to_string()),
-            Self::Other(_) => None,
-        }
     }
 }
 
