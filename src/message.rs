@@ -32,6 +32,11 @@ impl Message {
         }
     }
 
+    /// What it costs to keep, in bytes: an empty message is not free.
+    pub(crate) fn weight(&self) -> usize {
+        self.len() + 64
+    }
+
     /// The text, or `None` for bytes.
     pub fn as_text(&self) -> Option<&str> {
         match self {

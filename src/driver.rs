@@ -1,0 +1,243 @@
+//! The only async loop: carries a router's outputs out on a platform, and feeds it what happens.
+
+use crate::handle::hub::{Answer, Call, Hub, RequestIds, Shared};
+use crate::link::{LinkId, State};
+use crate::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcId, Socket, SocketId};
+use crate::router::{Input, Output, Reply, Request, RequestId, Router};
+use crate::{Config, Error, Result};
+use futures_channel::{mpsc, oneshot};
+use futures_util::future::{Either, FutureExt, pending};
+use futures_util::stream::StreamExt;
+use futures_util::{pin_mut, select};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Inputs taken in a row before timers are looked at again.
+const BATCH: usize = 128;
+
+/// Runs one [`PeerManager`](crate::PeerManager) or [`RelayClient`](crate::RelayClient) on a platform.
+///
+/// It holds no lock across an await and spawns nothing. Where the platform's types are `Send`, its future is.
+pub struct Driver<P: Platform> {
+    platform: P,
+    router: Router,
+    url: String,
+    config: Config,
+    calls: mpsc::UnboundedReceiver<Call>,
+    events: mpsc::UnboundedReceiver<Event>,
+    sink: Events,
+    hub: Arc<Hub>,
+    ids: RequestIds,
+    answers: HashMap<RequestId, oneshot::Sender<Result<Answer>>>,
+    links: HashMap<LinkId, Arc<Shared>>,
+    rtcs: HashMap<RtcId, P::Rtc>,
+    sockets: HashMap<SocketId, P::Socket>,
+    /// Every handle is gone: no more calls.
+    orphaned: bool,
+}
+
+enum Woken {
+    Call(Option<Call>),
+    Event(Option<Event>),
+    Timeout,
+}
+
+impl<P: Platform> Driver<P> {
+    pub(crate) fn new(
+        platform: P,
+        router: Router,
+        url: String,
+        config: Config,
+        calls: mpsc::UnboundedReceiver<Call>,
+        hub: Arc<Hub>,
+    ) -> Self {
+        let (sink, events) = Events::channel();
+        Self {
+            platform,
+            router,
+            url,
+            config,
+            calls,
+            events,
+            sink,
+            hub,
+            ids: RequestIds::default(),
+            answers: HashMap::new(),
+            links: HashMap::new(),
+            rtcs: HashMap::new(),
+            sockets: HashMap::new(),
+            orphaned: false,
+        }
+    }
+
+    /// Runs until everything is closed: by a handle's `close`, or because all handles are gone.
+    pub async fn run(mut self) {
+        self.router.start(self.platform.now());
+        self.carry_out();
+        while !self.router.is_done() {
+            match self.next().await {
+                Woken::Call(Some(call)) => self.on_call(call),
+                Woken::Call(None) => self.on_orphaned(),
+                Woken::Event(Some(event)) => self.handle(Input::Event(event)),
+                Woken::Event(None) | Woken::Timeout => self.handle(Input::Timeout),
+            }
+            self.take_what_is_there();
+        }
+        self.hub.end(Error::closed("this side was closed"));
+    }
+
+    async fn next(&mut self) -> Woken {
+        let timeout = match self.router.next_deadline() {
+            Some(at) => Either::Left(self.platform.sleep_until(at)),
+            None => Either::Right(pending()),
+        }
+        .fuse();
+        pin_mut!(timeout);
+        if self.orphaned {
+            return select! {
+                event = self.events.next() => Woken::Event(event),
+                () = timeout => Woken::Timeout,
+            };
+        }
+        select! {
+            call = self.calls.next() => Woken::Call(call),
+            event = self.events.next() => Woken::Event(event),
+            () = timeout => Woken::Timeout,
+        }
+    }
+
+    /// Timers cost more than inputs: a crowd of inputs is taken at once.
+    fn take_what_is_there(&mut self) {
+        for _ in 0..BATCH {
+            let event = self.events.try_recv().ok();
+            let call = self.calls.try_recv().ok();
+            if event.is_none() && call.is_none() {
+                return;
+            }
+            if let Some(event) = event {
+                self.handle(Input::Event(event));
+            }
+            if let Some(call) = call {
+                self.on_call(call);
+            }
+        }
+        if self.router.next_deadline().is_some_and(|at| at <= self.platform.now()) {
+            self.handle(Input::Timeout);
+        }
+    }
+
+    fn on_call(&mut self, Call { request, answer }: Call) {
+        let id = self.ids.next();
+        if let Some(answer) = answer {
+            self.answers.insert(id, answer);
+        }
+        if let Request::Adopt { link, .. } = request
+            && let Some(shared) = self.hub.take_adopted(link)
+        {
+            self.links.insert(link, shared);
+        }
+        let forgotten = if let Request::Forget(link) = request {
+            Some(link)
+        } else {
+            None
+        };
+        self.handle(Input::Request(id, request));
+        forgotten.map(|link| self.links.remove(&link));
+    }
+
+    fn on_orphaned(&mut self) {
+        self.orphaned = true;
+        let id = self.ids.next();
+        self.handle(Input::Request(id, Request::CloseAll));
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.router.handle(self.platform.now(), input);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.router.poll_output() {
+            match output {
+                Output::OpenRtc(id, _) => {
+                    let rtc = self.platform.open_rtc(id, &self.config, self.sink.clone());
+                    self.rtcs.insert(id, rtc);
+                }
+                Output::Rtc(id, command) => self.command(id, command),
+                Output::OpenSocket(id) => {
+                    let socket = self
+                        .platform
+                        .open_socket(id, &self.url, &self.config, self.sink.clone());
+                    self.sockets.insert(id, socket);
+                }
+                Output::SendSocket(id, text) => {
+                    if let Some(socket) = self.sockets.get(&id) {
+                        socket.send(text);
+                    }
+                }
+                Output::CloseSocket(id) => {
+                    if let Some(socket) = self.sockets.remove(&id) {
+                        socket.close();
+                    }
+                }
+                Output::RelayMessage(message) => self.hub.push_relay(message),
+                Output::Relay(registered) => self.on_relay(registered),
+                Output::Reply(id, result) => self.answer(id, result),
+                Output::NewLink(id, peer) => {
+                    self.links.insert(id, Arc::new(Shared::new(id, Some(peer), 0)));
+                }
+                Output::State(id, state, error) => self.on_state(id, state, error),
+                Output::Kind(id, crosspeer) => {
+                    if let Some(shared) = self.links.get(&id) {
+                        shared.set_kind(crosspeer);
+                    }
+                }
+                Output::Deliver(id, message) => {
+                    if let Some(shared) = self.links.get(&id) {
+                        self.hub.deliver(shared, message);
+                    }
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, id: RtcId, command: RtcCommand) {
+        let close = matches!(command, RtcCommand::Close);
+        if let Some(rtc) = self.rtcs.get(&id) {
+            rtc.execute(command);
+        }
+        if close {
+            self.rtcs.remove(&id);
+        }
+    }
+
+    fn on_relay(&self, registered: Result<()>) {
+        self.hub.set_registered(registered.is_ok());
+        if let Err(error @ (Error::RelayRefused { .. } | Error::Closed { .. })) = registered {
+            self.hub.end_relay(error);
+        }
+    }
+
+    fn on_state(&mut self, id: LinkId, state: State, error: Option<Error>) {
+        let ended = error.is_some();
+        if let Some(shared) = self.links.get(&id) {
+            shared.set_state(state, error);
+        }
+        if ended {
+            self.links.remove(&id);
+        }
+    }
+
+    fn answer(&mut self, id: RequestId, result: Result<Reply>) {
+        let Some(sender) = self.answers.remove(&id) else { return };
+        let answer = result.and_then(|reply| match reply {
+            Reply::Done => Ok(Answer::Done),
+            Reply::Statistics(statistics) => Ok(Answer::Statistics(statistics)),
+            Reply::Link(link) => match self.links.get(&link) {
+                Some(shared) => Ok(Answer::Link(shared.clone())),
+                None => Err(Error::closed("the connection has ended")),
+            },
+        });
+        let _ = sender.send(answer);
+    }
+}

@@ -1,0 +1,112 @@
+//! The relay alone, for those who carry offers and answers by hand.
+
+use super::Node;
+use crate::driver::Driver;
+use crate::platform::Platform;
+use crate::relay::PeerConnectionMessage;
+use crate::router::{Mode, Request};
+use crate::{Config, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use uuid::Uuid;
+
+/// A registration at the relay: sends and receives the messages that connect peers. A lost relay is registered at
+/// again in the background, and heard again.
+///
+/// A clone is the same client. Most programs want a [`PeerManager`](crate::PeerManager) instead.
+#[derive(Clone)]
+pub struct RelayClient {
+    node: Node,
+    links: Arc<AtomicU64>,
+}
+
+impl RelayClient {
+    /// A client on this platform, and the driver that must run for anything to happen. Users call the platform's
+    /// `connect` instead.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidInput`] for a configuration or URL that cannot work.
+    pub fn new<P: Platform>(platform: P, url: &str, config: Config) -> Result<(Self, Driver<P>)> {
+        let (node, driver) = Node::new(platform, Mode::Manual, url, config)?;
+        Ok((
+            Self {
+                node,
+                links: Arc::default(),
+            },
+            driver,
+        ))
+    }
+
+    /// Ends once the relay has registered this client. It is tried again and again meanwhile.
+    ///
+    /// # Errors
+    /// [`crate::Error::RelayUnreachable`] with the last failure when `connect_timeout` is over (the client goes on
+    /// trying); [`crate::Error::RelayRefused`] when the relay refused for good.
+    pub async fn registered(&self) -> Result<()> {
+        self.node
+            .caller
+            .call(Request::Registered { timeout: None })
+            .await
+            .map(|_| ())
+    }
+
+    /// Whether the relay has this client registered now.
+    pub fn is_registered(&self) -> bool {
+        self.node.hub.is_registered()
+    }
+
+    /// This client's id at the relay.
+    pub fn uuid(&self) -> Uuid {
+        self.node.me.uuid
+    }
+
+    /// This client's name at the relay.
+    pub fn name(&self) -> &str {
+        &self.node.me.name
+    }
+
+    /// Sends a message to a peer through the relay. While the relay is away, up to 256 wait for it.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidInput`] when too many wait; [`crate::Error::Closed`] after [`RelayClient::close`].
+    pub async fn send(&self, message: PeerConnectionMessage) -> Result<()> {
+        self.node.caller.call(Request::Relay(message)).await.map(|_| ())
+    }
+
+    /// The next message of a peer, or one of our own that came back with an error.
+    ///
+    /// # Errors
+    /// [`crate::Error::Closed`] after [`RelayClient::close`], [`crate::Error::RelayRefused`] when the relay has
+    /// refused for good.
+    pub async fn recv(&self) -> Result<PeerConnectionMessage> {
+        self.node.hub.recv_relay().await
+    }
+
+    /// Leaves the relay. Connections that are up go on.
+    ///
+    /// # Errors
+    /// None at present. Closing twice does no harm.
+    pub async fn close(&self) -> Result<()> {
+        match self.node.caller.call(Request::LeaveRelay).await {
+            Err(crate::Error::Closed { .. }) => Ok(()),
+            result => result.map(|_| ()),
+        }
+    }
+
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub(super) fn next_link(&self) -> u64 {
+        self.links.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for RelayClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RelayClient")
+            .field("uuid", &self.uuid())
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,247 @@
+//! One peer's own stream of messages.
+
+use super::hub::{Answer, Caller, Hub, Shared};
+use super::{Node, RelayClient};
+use crate::config::check_channels;
+use crate::counter::Statistics;
+use crate::link::{LinkId, State};
+use crate::relay::PeerConnectionMessage;
+use crate::router::{Request, Target};
+use crate::{Error, Message, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A connection to one peer. It carries messages both ways, in WebRTC data channels.
+///
+/// From [`PeerManager::connect`](crate::PeerManager::connect) it comes connected. Made by [`PeerConnection::new`] it is
+/// connected by hand: offers and answers are carried between it and a [`RelayClient`]. A clone is the same connection.
+#[derive(Clone)]
+pub struct PeerConnection {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    caller: Caller,
+    hub: Arc<Hub>,
+    shared: Arc<Shared>,
+    timeout: Duration,
+    by_hand: bool,
+    claimed: AtomicBool,
+}
+
+impl PeerConnection {
+    /// A connection of `channels` (1–64) data channels that is yet to be connected, by [`PeerConnection::send_offer`]
+    /// or by handing it a received offer.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a number of channels out of range.
+    pub fn new(client: &RelayClient, channels: u16) -> Result<Self> {
+        check_channels(channels)?;
+        let link = LinkId(client.next_link());
+        let node = client.node();
+        let shared = Arc::new(Shared::new(link, None, 1));
+        node.hub.adopt(shared.clone());
+        node.caller.tell(Request::Adopt { link, channels });
+        Ok(Self {
+            inner: Arc::new(Inner::new(node, shared, true)),
+        })
+    }
+
+    pub(super) fn managed(node: &Node, shared: Arc<Shared>) -> Self {
+        Self {
+            inner: Arc::new(Inner::new(node, shared, false)),
+        }
+    }
+
+    /// Offers to connect to this peer, through the relay client. The answer must be handed to
+    /// [`PeerConnection::handle_server_message`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if this connection was used before.
+    pub async fn send_offer(&self, peer: Uuid) -> Result<()> {
+        self.inner.shared.set_peer(peer);
+        self.call(Request::Offer {
+            link: self.link(),
+            peer,
+        })
+        .await
+    }
+
+    /// Sends the answer to this peer's offer once more. [`PeerConnection::handle_server_message`] has sent it already.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if no offer of this peer was handed to it.
+    pub async fn send_answer(&self, peer: Uuid) -> Result<()> {
+        self.call(Request::Answer {
+            link: self.link(),
+            peer,
+        })
+        .await
+    }
+
+    /// Takes what the relay client received for this connection: an offer (which is answered), an answer, a
+    /// candidate, or the relay's error.
+    ///
+    /// # Errors
+    /// [`Error::PeerMisbehaved`] or [`Error::InvalidInput`] for a message that cannot be understood or is another
+    /// connection's; this one is as before.
+    pub async fn handle_server_message(&self, message: PeerConnectionMessage) -> Result<()> {
+        if message.error.is_none() && self.peer().is_none() {
+            self.inner.shared.set_peer(message.source_uuid);
+        }
+        self.call(Request::HandleMessage {
+            link: self.link(),
+            message,
+        })
+        .await
+    }
+
+    /// Ends once messages can flow.
+    ///
+    /// # Errors
+    /// Why set-up failed, or [`Error::Timeout`] with the stage it had come to.
+    pub async fn ready(&self, timeout: Duration) -> Result<()> {
+        let target = Target::Link(self.link());
+        self.call(Request::Ready {
+            target,
+            timeout: Some(timeout),
+        })
+        .await
+    }
+
+    /// Sends a message. Returns when it has been handed over to the connection, whose buffers are bounded; a peer that
+    /// reads slowly makes this wait. Before the connection is up it waits at most `connect_timeout` (30 s).
+    ///
+    /// # Errors
+    /// Why the connection ended, [`Error::TooLarge`], or [`Error::Timeout`].
+    pub async fn send(&self, message: impl Into<Message>) -> Result<()> {
+        self.send_timeout(message, self.inner.timeout).await
+    }
+
+    /// [`PeerConnection::send`] with its own limit for waiting for its turn. A message that was begun in time is
+    /// finished.
+    ///
+    /// # Errors
+    /// As [`PeerConnection::send`], and [`Error::SendTimeout`].
+    pub async fn send_timeout(&self, message: impl Into<Message>, timeout: Duration) -> Result<()> {
+        let (target, message) = (Target::Link(self.link()), message.into());
+        self.call(Request::Send {
+            target,
+            message,
+            timeout: Some(timeout),
+        })
+        .await
+    }
+
+    /// The next message of this peer. From the first call on they come here, and no longer to
+    /// [`PeerManager::recv`](crate::PeerManager::recv), until the last clone of this handle is dropped.
+    ///
+    /// # Errors
+    /// Why the connection ended, once everything received before has been taken.
+    pub async fn recv(&self) -> Result<Message> {
+        self.inner.claim();
+        self.inner.hub.recv_from(&self.inner.shared, &self.inner.caller).await
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.inner.shared.state()
+    }
+
+    /// The peer, once it is known.
+    pub fn peer(&self) -> Option<Uuid> {
+        self.inner.shared.peer()
+    }
+
+    /// Whether the peer is a crosspeer one, and not ProxyStore; `false` until that is known.
+    pub fn is_crosspeer(&self) -> bool {
+        self.inner.shared.crosspeer().unwrap_or(false)
+    }
+
+    /// Ends when the connection has ended, with the reason: [`Error::Closed`] in good order.
+    pub async fn on_close(&self) -> Error {
+        self.inner.shared.ended().await
+    }
+
+    /// How much has gone over it.
+    ///
+    /// # Errors
+    /// Why the connection ended.
+    pub async fn statistics(&self) -> Result<Statistics> {
+        match self.inner.call(Request::Statistics(self.link())).await? {
+            Answer::Statistics(statistics) => Ok(statistics),
+            _ => Err(Error::closed("the connection has ended")),
+        }
+    }
+
+    /// Closes it after delivering everything sent before. What was received before can still be taken. The relay
+    /// client or manager goes on. Closing twice does no harm.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionLost`] if not everything could be delivered within `close_timeout`.
+    pub async fn close(&self) -> Result<()> {
+        match self.inner.caller.call(Request::Close(Target::Link(self.link()))).await {
+            Err(Error::Closed { .. }) => Ok(()),
+            result => result.map(|_| ()),
+        }
+    }
+
+    fn link(&self) -> LinkId {
+        self.inner.shared.id
+    }
+
+    async fn call(&self, request: Request) -> Result<()> {
+        self.inner.call(request).await.map(|_| ())
+    }
+}
+
+impl std::fmt::Debug for PeerConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("PeerConnection");
+        debug
+            .field("peer", &self.peer())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn new(node: &Node, shared: Arc<Shared>, by_hand: bool) -> Self {
+        Self {
+            caller: node.caller.clone(),
+            hub: node.hub.clone(),
+            shared,
+            timeout: node.config.connect_timeout,
+            by_hand,
+            // One made by hand has no manager to share its messages with.
+            claimed: AtomicBool::new(by_hand),
+        }
+    }
+
+    /// A connection that has ended says why, whatever is asked of it.
+    async fn call(&self, request: Request) -> Result<Answer> {
+        let result = self.caller.call(request).await;
+        match (result, self.shared.error()) {
+            (Err(Error::Closed { .. }), Some(error)) => Err(error),
+            (result, _) => result,
+        }
+    }
+
+    fn claim(&self) {
+        if !self.claimed.swap(true, Ordering::AcqRel) {
+            self.shared.claim();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.by_hand {
+            self.caller.tell(Request::Forget(self.shared.id));
+        } else if *self.claimed.get_mut() {
+            self.hub.release(&self.shared);
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Where the driver leaves what the handles pick up: messages, states, and the relay's messages.
+
+use crate::link::{LinkId, State};
+use crate::relay::PeerConnectionMessage;
+use crate::router::{Request, RequestId};
+use crate::{Error, Message, Result};
+use event_listener::{Event, listener};
+use futures_channel::{mpsc, oneshot};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use uuid::Uuid;
+
+/// The relay's messages that wait for [`crate::RelayClient::recv`]; the oldest goes when more come.
+const RELAY_MESSAGES: usize = 256;
+
+/// A handle's request, and where its answer goes.
+pub(crate) struct Call {
+    pub(crate) request: Request,
+    pub(crate) answer: Option<oneshot::Sender<Result<Answer>>>,
+}
+
+/// The answer, with the connection itself instead of its id.
+pub(crate) enum Answer {
+    Done,
+    Link(Arc<Shared>),
+    Statistics(crate::counter::Statistics),
+}
+
+/// The handles' end of the driver: it ends when the last clone is gone.
+#[derive(Clone)]
+pub(crate) struct Caller(mpsc::UnboundedSender<Call>);
+
+impl Caller {
+    #[allow(clippy::disallowed_methods)] // each caller waits for its answer, so a caller has one call in it
+    pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Call>) {
+        let (sender, receiver) = mpsc::unbounded();
+        (Self(sender), receiver)
+    }
+
+    pub(crate) async fn call(&self, request: Request) -> Result<Answer> {
+        let (sender, receiver) = oneshot::channel();
+        let gone = || Error::closed("this side was closed");
+        self.0
+            .unbounded_send(Call {
+                request,
+                answer: Some(sender),
+            })
+            .map_err(|_| gone())?;
+        receiver.await.map_err(|_| gone())?
+    }
+
+    /// Tells the driver something that has no answer.
+    pub(crate) fn tell(&self, request: Request) {
+        let _ = self.0.unbounded_send(Call { request, answer: None });
+    }
+}
+
+/// What all handles of one driver share.
+pub(crate) struct Hub {
+    /// Bytes after which the driver is told what the user has taken.
+    report_bytes: usize,
+    /// A connection stands here once for each message that nobody has claimed.
+    ready: Mutex<VecDeque<Arc<Shared>>>,
+    /// Connections made by hand that the driver has not seen yet.
+    adopted: Mutex<Vec<Arc<Shared>>>,
+    relay: Mutex<VecDeque<PeerConnectionMessage>>,
+    relay_ended: Mutex<Option<Error>>,
+    registered: AtomicBool,
+    ended: Mutex<Option<Error>>,
+    arrived: Event,
+}
+
+/// One connection, seen from both sides.
+pub(crate) struct Shared {
+    pub(crate) id: LinkId,
+    status: Mutex<Status>,
+    arrived: Event,
+    changed: Event,
+}
+
+struct Status {
+    state: State,
+    peer: Option<Uuid>,
+    crosspeer: Option<bool>,
+    error: Option<Error>,
+    messages: VecDeque<Message>,
+    /// Handles that take this connection's messages; without any they go to the manager's `recv`.
+    claims: usize,
+    unreported: usize,
+}
+
+impl Hub {
+    pub(crate) fn new(receive_buffer_bytes: usize) -> Self {
+        Self {
+            report_bytes: receive_buffer_bytes / 4,
+            ready: Mutex::default(),
+            adopted: Mutex::default(),
+            relay: Mutex::default(),
+            relay_ended: Mutex::default(),
+            registered: AtomicBool::new(false),
+            ended: Mutex::default(),
+            arrived: Event::new(),
+        }
+    }
+
+    pub(crate) fn deliver(&self, shared: &Arc<Shared>, message: Message) {
+        let mut status = shared.lock();
+        status.messages.push_back(message);
+        if status.claims > 0 {
+            drop(status);
+            shared.arrived.notify(1);
+        } else {
+            lock(&self.ready).push_back(shared.clone());
+            drop(status);
+            self.arrived.notify(1);
+        }
+    }
+
+    /// The next message of any connection that nobody has claimed.
+    pub(crate) async fn recv(&self, caller: &Caller) -> Result<(Uuid, Message)> {
+        loop {
+            listener!(self.arrived => arrived);
+            if let Some(message) = self.try_recv(caller) {
+                return Ok(message);
+            }
+            if let Some(error) = lock(&self.ended).clone() {
+                return Err(error);
+            }
+            arrived.await;
+        }
+    }
+
+    fn try_recv(&self, caller: &Caller) -> Option<(Uuid, Message)> {
+        loop {
+            let shared = lock(&self.ready).pop_front()?;
+            let mut status = shared.lock();
+            if status.claims == 0 {
+                if let Some(message) = status.messages.pop_front() {
+                    self.report(&shared, &mut status, &message, caller);
+                    return Some((status.peer.unwrap_or_default(), message));
+                }
+            }
+        }
+    }
+
+    /// The next message of one connection.
+    pub(crate) async fn recv_from(&self, shared: &Shared, caller: &Caller) -> Result<Message> {
+        loop {
+            listener!(shared.arrived => arrived);
+            {
+                let mut status = shared.lock();
+                if let Some(message) = status.messages.pop_front() {
+                    self.report(shared, &mut status, &message, caller);
+                    return Ok(message);
+                }
+                if let Some(error) = &status.error {
+                    return Err(error.clone());
+                }
+            }
+            arrived.await;
+        }
+    }
+
+    fn report(&self, shared: &Shared, status: &mut Status, message: &Message, caller: &Caller) {
+        status.unreported += message.weight();
+        if status.unreported >= self.report_bytes {
+            let bytes = std::mem::take(&mut status.unreported);
+            caller.tell(Request::Consumed { link: shared.id, bytes });
+        }
+    }
+
+    /// Gives a connection's messages back to [`Hub::recv`] when the last handle that took them is gone.
+    pub(crate) fn release(&self, shared: &Arc<Shared>) {
+        let mut status = shared.lock();
+        status.claims -= 1;
+        if status.claims == 0 {
+            let waiting = status.messages.len();
+            lock(&self.ready).extend(std::iter::repeat_n(shared.clone(), waiting));
+            drop(status);
+            self.arrived.notify(waiting);
+        }
+    }
+
+    pub(crate) fn push_relay(&self, message: PeerConnectionMessage) {
+        let mut relay = lock(&self.relay);
+        if relay.len() == RELAY_MESSAGES {
+            relay.pop_front();
+            tracing::warn!("dropped the oldest of {RELAY_MESSAGES} relay messages that nobody received");
+        }
+        relay.push_back(message);
+        drop(relay);
+        self.arrived.notify(1);
+    }
+
+    pub(crate) async fn recv_relay(&self) -> Result<PeerConnectionMessage> {
+        loop {
+            listener!(self.arrived => arrived);
+            if let Some(message) = lock(&self.relay).pop_front() {
+                return Ok(message);
+            }
+            if let Some(error) = lock(&self.relay_ended).clone() {
+                return Err(error);
+            }
+            arrived.await;
+        }
+    }
+
+    pub(crate) fn set_registered(&self, registered: bool) {
+        self.registered.store(registered, Ordering::Release);
+    }
+
+    pub(crate) fn is_registered(&self) -> bool {
+        self.registered.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn adopt(&self, shared: Arc<Shared>) {
+        lock(&self.adopted).push(shared);
+    }
+
+    pub(crate) fn take_adopted(&self, link: LinkId) -> Option<Arc<Shared>> {
+        let mut adopted = lock(&self.adopted);
+        let at = adopted.iter().position(|shared| shared.id == link)?;
+        Some(adopted.swap_remove(at))
+    }
+
+    /// The relay says nothing more: whoever waits for it gets the error.
+    pub(crate) fn end_relay(&self, error: Error) {
+        lock(&self.relay_ended).get_or_insert(error);
+        self.arrived.notify(usize::MAX);
+    }
+
+    /// Nothing more will come: whoever waits gets the error.
+    pub(crate) fn end(&self, error: Error) {
+        self.end_relay(error.clone());
+        lock(&self.ended).get_or_insert(error);
+        self.set_registered(false);
+        self.arrived.notify(usize::MAX);
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(id: LinkId, peer: Option<Uuid>, claims: usize) -> Self {
+        let status = Status {
+            state: State::New,
+            peer,
+            crosspeer: None,
+            error: None,
+            messages: VecDeque::new(),
+            claims,
+            unreported: 0,
+        };
+        Self {
+            id,
+            status: Mutex::new(status),
+            arrived: Event::new(),
+            changed: Event::new(),
+        }
+    }
+
+    pub(crate) fn claim(&self) {
+        self.lock().claims += 1;
+    }
+
+    pub(crate) fn set_state(&self, state: State, error: Option<Error>) {
+        let mut status = self.lock();
+        status.state = state;
+        status.error = status.error.take().or(error);
+        drop(status);
+        self.changed.notify(usize::MAX);
+        self.arrived.notify(usize::MAX);
+    }
+
+    pub(crate) fn set_kind(&self, crosspeer: bool) {
+        self.lock().crosspeer = Some(crosspeer);
+    }
+
+    pub(crate) fn set_peer(&self, peer: Uuid) {
+        self.lock().peer = Some(peer);
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.lock().state
+    }
+
+    pub(crate) fn peer(&self) -> Option<Uuid> {
+        self.lock().peer
+    }
+
+    pub(crate) fn crosspeer(&self) -> Option<bool> {
+        self.lock().crosspeer
+    }
+
+    pub(crate) fn error(&self) -> Option<Error> {
+        self.lock().error.clone()
+    }
+
+    /// Ends with the error that the connection ended with.
+    pub(crate) async fn ended(&self) -> Error {
+        loop {
+            listener!(self.changed => changed);
+            if let Some(error) = self.error() {
+                return error;
+            }
+            changed.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Status> {
+        lock(&self.status)
+    }
+}
+
+/// No code panics while it holds one of these locks; if it did, what is there is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Request ids, each once.
+#[derive(Default)]
+pub(crate) struct RequestIds(u64);
+
+impl RequestIds {
+    pub(crate) fn next(&mut self) -> RequestId {
+        self.0 += 1;
+        RequestId(self.0)
+    }
+}

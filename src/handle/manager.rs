@@ -1,0 +1,156 @@
+//! Many peers under one id.
+
+use super::Node;
+use super::connection::PeerConnection;
+use super::hub::Answer;
+use crate::driver::Driver;
+use crate::platform::Platform;
+use crate::router::{Mode, Request, Target};
+use crate::{Config, Message, Result};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Many peers under one id: connects when there is something to send, and answers who connects.
+///
+/// A clone is the same manager. When the last clone and the last of its connections are dropped, what was sent is still
+/// delivered in the background and then everything closes; [`PeerManager::close`] waits for that.
+#[derive(Clone)]
+pub struct PeerManager {
+    node: Node,
+}
+
+impl PeerManager {
+    /// A manager on this platform, and the driver that must run for anything to happen. Users call the platform's
+    /// `join` instead.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidInput`] for a configuration or URL that cannot work.
+    pub fn new<P: Platform>(platform: P, url: &str, config: Config) -> Result<(Self, Driver<P>)> {
+        let (node, driver) = Node::new(platform, Mode::Managed, url, config)?;
+        Ok((Self { node }, driver))
+    }
+
+    /// Ends once the relay has registered this peer. It is tried again and again meanwhile.
+    ///
+    /// # Errors
+    /// [`crate::Error::RelayUnreachable`] with the last failure when `connect_timeout` is over (the manager goes on
+    /// trying); [`crate::Error::RelayRefused`] when the relay refused for good.
+    pub async fn registered(&self) -> Result<()> {
+        self.node
+            .caller
+            .call(Request::Registered { timeout: None })
+            .await
+            .map(|_| ())
+    }
+
+    /// Whether the relay has this peer registered now. Open connections do not need it.
+    pub fn is_registered(&self) -> bool {
+        self.node.hub.is_registered()
+    }
+
+    /// This peer's id at the relay.
+    pub fn uuid(&self) -> Uuid {
+        self.node.me.uuid
+    }
+
+    /// This peer's name at the relay.
+    pub fn name(&self) -> &str {
+        &self.node.me.name
+    }
+
+    /// Sends a message to a peer, connecting to it first where needed. Returns when the message has been handed over
+    /// to the connection, whose buffers are bounded; a peer that reads slowly makes this wait.
+    ///
+    /// Between two crosspeer peers messages arrive in the order sent, to ProxyStore as they complete.
+    ///
+    /// # Errors
+    /// [`crate::Error::PeerUnavailable`] where the relay does not know the peer, [`crate::Error::SetupFailed`] or
+    /// [`crate::Error::Timeout`] with the stage where set-up stopped, [`crate::Error::ConnectionLost`],
+    /// [`crate::Error::Closed`], [`crate::Error::TooLarge`].
+    pub async fn send(&self, peer: Uuid, message: impl Into<Message>) -> Result<()> {
+        self.send_timeout(peer, message, self.node.config.connect_timeout).await
+    }
+
+    /// [`PeerManager::send`] with its own limit for connecting and waiting for its turn. A message that was begun in
+    /// time is finished.
+    ///
+    /// # Errors
+    /// As [`PeerManager::send`], and [`crate::Error::SendTimeout`].
+    pub async fn send_timeout(&self, peer: Uuid, message: impl Into<Message>, timeout: Duration) -> Result<()> {
+        let (target, message) = (Target::Peer(peer), message.into());
+        self.node
+            .caller
+            .call(Request::Send {
+                target,
+                message,
+                timeout: Some(timeout),
+            })
+            .await
+            .map(|_| ())
+    }
+
+    /// The next message from any peer, and who sent it. Messages of a connection whose own
+    /// [`PeerConnection::recv`] is used are not among them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Closed`] after [`PeerManager::close`].
+    pub async fn recv(&self) -> Result<(Uuid, Message)> {
+        self.node.hub.recv(&self.node.caller).await
+    }
+
+    /// The connection to a peer, made if there is none, once it is up.
+    ///
+    /// # Errors
+    /// As [`PeerManager::send`].
+    pub async fn connect(&self, peer: Uuid) -> Result<PeerConnection> {
+        let request = Request::Ready {
+            target: Target::Peer(peer),
+            timeout: None,
+        };
+        match self.node.caller.call(request).await? {
+            Answer::Link(shared) => Ok(PeerConnection::managed(&self.node, shared)),
+            _ => Err(crate::Error::closed("the connection has ended")),
+        }
+    }
+
+    /// ProxyStore's name of [`PeerManager::connect`].
+    ///
+    /// # Errors
+    /// As [`PeerManager::send`].
+    pub async fn get_connection(&self, peer: Uuid) -> Result<PeerConnection> {
+        self.connect(peer).await
+    }
+
+    /// Closes the connection to a peer, if there is one, after delivering everything sent before.
+    ///
+    /// # Errors
+    /// [`crate::Error::ConnectionLost`] if not everything could be delivered within `close_timeout`.
+    pub async fn close_connection(&self, peer: Uuid) -> Result<()> {
+        self.node
+            .caller
+            .call(Request::Close(Target::Peer(peer)))
+            .await
+            .map(|_| ())
+    }
+
+    /// Closes every connection after delivering everything sent before, then leaves the relay. What was received
+    /// before can still be taken.
+    ///
+    /// # Errors
+    /// None at present: what could not be delivered within `close_timeout` is logged.
+    pub async fn close(&self) -> Result<()> {
+        match self.node.caller.call(Request::CloseAll).await {
+            Err(crate::Error::Closed { .. }) => Ok(()),
+            result => result.map(|_| ()),
+        }
+    }
+}
+
+impl std::fmt::Debug for PeerManager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerManager")
+            .field("uuid", &self.uuid())
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,243 @@
+//! What comes in on one connection: frames to messages, in order where both sides agreed to it, and held back
+//! while the user does not take them.
+
+use crate::chunk::Frame;
+use crate::counter::Statistics;
+use crate::reassembly::{Limits, Reassembly};
+use crate::{Config, Error, Message};
+use std::collections::BTreeMap;
+use web_time::Instant;
+
+/// Frames in, messages out.
+pub(crate) struct Inbox {
+    reassembly: Reassembly,
+    order: Option<Sequencer>,
+    /// Bytes of messages delivered and not yet taken by the user.
+    unread: usize,
+    /// Bytes of frames not yet acknowledged to the platform.
+    owed: usize,
+    limit: usize,
+    statistics: Statistics,
+}
+
+impl Inbox {
+    pub(crate) fn new(config: &Config) -> Self {
+        let limits = Limits {
+            max_message_bytes: config.max_message_bytes,
+            ..Limits::default()
+        };
+        Self {
+            reassembly: Reassembly::new(limits),
+            order: None,
+            unread: 0,
+            owed: 0,
+            limit: config.receive_buffer_bytes,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// From now on messages are delivered by ascending stream id.
+    pub(crate) fn keep_order(&mut self, max_bytes: u64) {
+        self.order = Some(Sequencer {
+            next: 0,
+            held: BTreeMap::new(),
+            bytes: 0,
+            max_bytes,
+        });
+    }
+
+    /// Takes a frame, of which `size` bytes came over the wire; returns what became complete.
+    ///
+    /// # Errors
+    /// Ends the connection. A frame that only hurts its own message is dropped and counted instead.
+    pub(crate) fn frame(&mut self, now: Instant, frame: Frame, size: usize) -> Result<Vec<Message>, Error> {
+        self.owed += size;
+        let complete = match self.reassembly.insert(now, frame) {
+            Ok(complete) => complete,
+            Err(misbehaviour) => return self.misbehaved(misbehaviour.to_string()),
+        };
+        let Some((stream_id, message)) = complete else {
+            return Ok(Vec::new());
+        };
+        let ready = match &mut self.order {
+            Some(order) => order.push(stream_id, message)?,
+            None => vec![message],
+        };
+        for message in &ready {
+            self.unread += message.weight();
+            self.statistics.messages_received += 1;
+            self.statistics.bytes_received += message.len() as u64;
+        }
+        Ok(ready)
+    }
+
+    fn misbehaved(&mut self, misbehaviour: String) -> Result<Vec<Message>, Error> {
+        self.statistics.frames_dropped += 1;
+        // Where order was agreed a lost message would hold back all later ones for ever, and our own kind does not
+        // do this: better a clear end.
+        if self.order.is_some() {
+            return Err(Error::PeerMisbehaved(misbehaviour));
+        }
+        tracing::warn!(misbehaviour, "dropped what the peer sent");
+        Ok(Vec::new())
+    }
+
+    /// Accounts for a frame that carries no message.
+    pub(crate) fn control(&mut self, size: usize) {
+        self.owed += size;
+    }
+
+    /// Counts a frame that could not be read.
+    ///
+    /// # Errors
+    /// Ends a connection to our own kind, where it cannot happen by accident.
+    pub(crate) fn drop_frame(&mut self, size: usize, reason: String) -> Result<Vec<Message>, Error> {
+        self.owed += size;
+        self.misbehaved(reason)
+    }
+
+    /// The user has taken this much.
+    pub(crate) fn consumed(&mut self, bytes: usize) {
+        self.unread = self.unread.saturating_sub(bytes);
+    }
+
+    /// Bytes to acknowledge to the platform now: none while the user is behind.
+    pub(crate) fn credit(&mut self) -> usize {
+        if self.unread < self.limit {
+            std::mem::take(&mut self.owed)
+        } else {
+            0
+        }
+    }
+
+    /// Whether every message before this stream id has been delivered.
+    pub(crate) fn has_all_before(&self, stream_id: u32) -> bool {
+        match &self.order {
+            Some(order) => order.next >= stream_id,
+            None => self.statistics.messages_received >= u64::from(stream_id),
+        }
+    }
+
+    /// Frees messages that make no progress.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        // In order nothing is given up: reliable channels deliver, or the connection ends.
+        if self.order.is_none() {
+            self.statistics.messages_expired += self.reassembly.expire(now) as u64;
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.order.is_some() {
+            None
+        } else {
+            self.reassembly.next_deadline()
+        }
+    }
+
+    /// The receiving half of the counts.
+    pub(crate) fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+}
+
+/// Restores the order of sending, which striping over channels loses.
+struct Sequencer {
+    next: u32,
+    held: BTreeMap<u32, Message>,
+    bytes: u64,
+    max_bytes: u64,
+}
+
+impl Sequencer {
+    fn push(&mut self, stream_id: u32, message: Message) -> Result<Vec<Message>, Error> {
+        if stream_id < self.next || self.held.contains_key(&stream_id) {
+            return Err(Error::PeerMisbehaved(format!("message number {stream_id} came twice")));
+        }
+        if stream_id != self.next {
+            self.bytes += message.weight() as u64;
+            self.held.insert(stream_id, message);
+            if self.bytes > self.max_bytes {
+                let text = format!("message number {} did not come before too many later ones", self.next);
+                return Err(Error::PeerMisbehaved(text));
+            }
+            return Ok(Vec::new());
+        }
+        let mut ready = vec![message];
+        self.next = self.next.wrapping_add(1);
+        while let Some(message) = self.held.remove(&self.next) {
+            self.bytes -= message.weight() as u64;
+            ready.push(message);
+            self.next = self.next.wrapping_add(1);
+        }
+        Ok(ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::{Header, Kind};
+    use bytes::Bytes;
+
+    fn sequencer() -> Sequencer {
+        Sequencer {
+            next: 0,
+            held: BTreeMap::new(),
+            bytes: 0,
+            max_bytes: 1000,
+        }
+    }
+
+    fn small(stream_id: u32, payload: &'static [u8]) -> Frame {
+        Frame {
+            header: Header {
+                kind: Kind::Bytes,
+                stream_id,
+                seq_id: 0,
+                seq_len: 1,
+            },
+            payload: Bytes::from_static(payload),
+        }
+    }
+
+    #[test]
+    fn messages_come_out_in_the_order_of_their_numbers() {
+        let mut order = sequencer();
+        assert_eq!(order.push(1, "b".into()), Ok(vec![]));
+        assert_eq!(order.push(2, "c".into()), Ok(vec![]));
+        assert_eq!(order.push(0, "a".into()), Ok(vec!["a".into(), "b".into(), "c".into()]));
+        assert_eq!(order.bytes, 0);
+    }
+
+    #[test]
+    fn a_number_that_comes_twice_is_misbehaviour() {
+        let mut order = sequencer();
+        assert!(order.push(0, "a".into()).is_ok());
+        assert!(matches!(order.push(0, "a".into()), Err(Error::PeerMisbehaved(_))));
+        assert!(order.push(5, "a".into()).is_ok());
+        assert!(matches!(order.push(5, "a".into()), Err(Error::PeerMisbehaved(_))));
+    }
+
+    #[test]
+    fn a_gap_that_never_closes_cannot_fill_the_memory() {
+        let mut order = sequencer();
+        let refused = (1..100).find_map(|id| order.push(id, vec![0; 10].into()).err());
+        assert!(matches!(refused, Some(Error::PeerMisbehaved(_))));
+    }
+
+    #[test]
+    fn credit_is_held_back_while_the_user_is_behind_and_paid_after() {
+        let config = Config {
+            receive_buffer_bytes: 100,
+            ..Config::default()
+        };
+        let mut inbox = Inbox::new(&config);
+        let now = Instant::now();
+        assert_eq!(inbox.frame(now, small(0, b"abc"), 21), Ok(vec![b"abc".into()]));
+        assert_eq!(inbox.credit(), 21);
+        assert_eq!(inbox.frame(now, small(1, b"abc"), 21), Ok(vec![b"abc".into()]));
+        assert_eq!(inbox.credit(), 0);
+        inbox.consumed(67);
+        assert_eq!(inbox.credit(), 21);
+    }
+}

@@ -1,0 +1,337 @@
+//! One connection to one peer, without IO: from the first description to the last acknowledgement.
+//!
+//! ```text
+//! New ─ offer ──► Offering ── answer ──► Establishing ─ channels ─► Open ─ close ─► Closing ─► Ended
+//!   └── remote offer ──► Answering ───────────┘ ▲                     └── failure, peer's close ──┘
+//!            ▲ glare, peer came back: a fresh Rtc, the same link ─────┘
+//! ```
+//! The [`Router`](crate::router::Router) decides which link an event is for and what glare means; the link does the rest.
+
+mod inbox;
+mod outbox;
+mod setup;
+mod traffic;
+
+pub(crate) use outbox::Outgoing;
+
+use crate::platform::{RtcCommand, RtcId};
+use crate::router::{Output, Reply, RequestId};
+use crate::{Config, Error, Stage};
+use inbox::Inbox;
+use outbox::Outbox;
+use std::collections::VecDeque;
+use std::time::Duration;
+use uuid::Uuid;
+use web_time::Instant;
+
+/// A connection, for as long as the program runs; never used again for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+/// Where a connection stands, in WebRTC's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing has happened yet.
+    New,
+    /// Being set up.
+    Connecting,
+    /// Messages flow.
+    Connected,
+    /// Closed in good order, by either side.
+    Closed,
+    /// Could not be set up, or broke.
+    Failed,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::New => "new",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Closed => "closed",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// What a link needs of its surroundings for one step.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) config: &'a Config,
+    pub(crate) out: &'a mut VecDeque<Output>,
+    pub(crate) next_rtc: &'a mut u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    New,
+    /// Our offer is being made, or waits for its answer.
+    Offering,
+    /// A remote offer was applied; our answer is being made.
+    Answering,
+    /// Both descriptions are known.
+    Establishing,
+    Open,
+    /// Everything sent before is on its way; what comes is still delivered.
+    Closing,
+    Ended,
+}
+
+/// A description to be sent through the relay.
+#[derive(Debug, Clone)]
+pub(crate) struct Signal {
+    pub(crate) offer: bool,
+    pub(crate) description: String,
+    /// Whether it still has to be given to the relay.
+    pub(crate) due: bool,
+}
+
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) peer: Option<Uuid>,
+    /// The data channels we would offer.
+    channels: u16,
+    phase: Phase,
+    /// The furthest stage that set-up has come to.
+    stage: Stage,
+    rtc: Option<RtcId>,
+    signal: Option<Signal>,
+    local_ufrag: Option<String>,
+    has_candidates: bool,
+    remote_ufrag: Option<String>,
+    say_ordered: bool,
+    /// What both sides understand beyond ProxyStore's protocol.
+    agreed: setup::Agreed,
+    /// Labels' promise, known from the first channel at the answerer.
+    expected_channels: Option<usize>,
+    open_channels: Vec<bool>,
+    setup_deadline: Option<Instant>,
+    silent_since: Option<Instant>,
+    close: Closing,
+    outbox: Outbox,
+    inbox: Inbox,
+    waiting_ready: Vec<(RequestId, Instant, Duration)>,
+    ended: Option<Error>,
+}
+
+/// How far a close has come.
+#[derive(Default)]
+struct Closing {
+    deadline: Option<Instant>,
+    waiting: Vec<RequestId>,
+    /// The user wants it.
+    asked: bool,
+    /// Our goodbye is out (our own kind), or the flush was asked for (ProxyStore).
+    said: bool,
+    /// The peer has everything, it says.
+    acknowledged: bool,
+    /// The last flush, after the peer's word.
+    flushing: bool,
+    flushed: bool,
+    /// The peer's goodbye: it sends nothing from this stream id on.
+    heard: Option<u32>,
+    /// We have everything, we said.
+    answered: bool,
+}
+
+impl Link {
+    pub(crate) fn new(id: LinkId, peer: Option<Uuid>, channels: u16, config: &Config) -> Self {
+        Self {
+            id,
+            peer,
+            channels,
+            phase: Phase::New,
+            stage: Stage::Candidates,
+            rtc: None,
+            signal: None,
+            local_ufrag: None,
+            has_candidates: false,
+            remote_ufrag: None,
+            say_ordered: config.ordered,
+            agreed: setup::Agreed::default(),
+            expected_channels: None,
+            open_channels: Vec::new(),
+            setup_deadline: None,
+            silent_since: None,
+            close: Closing::default(),
+            outbox: Outbox::new(crate::counter::StreamIds::default()),
+            inbox: Inbox::new(config),
+            waiting_ready: Vec::new(),
+            ended: None,
+        }
+    }
+
+    pub(crate) fn rtc(&self) -> Option<RtcId> {
+        self.rtc
+    }
+
+    pub(crate) fn state(&self) -> State {
+        match self.phase {
+            Phase::New => State::New,
+            Phase::Offering | Phase::Answering | Phase::Establishing => State::Connecting,
+            Phase::Open | Phase::Closing => State::Connected,
+            Phase::Ended if matches!(self.ended, Some(Error::Closed { .. })) => State::Closed,
+            Phase::Ended => State::Failed,
+        }
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.phase == Phase::Closing
+    }
+
+    /// Queues a message; the request is answered when it has been handed over.
+    pub(crate) fn send(&mut self, cx: &mut Context<'_>, outgoing: Outgoing) {
+        let refused = match (self.phase, &self.ended) {
+            (Phase::Ended, Some(error)) => Some(error.clone()),
+            (Phase::Closing, _) => Some(Error::closed("the connection is being closed")),
+            _ => None,
+        };
+        match refused {
+            Some(error) => cx.reply(outgoing.request, Err(error)),
+            None => {
+                self.outbox.push(outgoing);
+                self.pump(cx);
+            }
+        }
+    }
+
+    /// Answers the request once the connection is up, or has failed.
+    pub(crate) fn wait_ready(&mut self, cx: &mut Context<'_>, request: RequestId, timeout: Duration) {
+        match (self.phase, &self.ended) {
+            (Phase::Open | Phase::Closing, _) => cx.reply(request, Ok(Reply::Link(self.id))),
+            (Phase::Ended, Some(error)) => cx.reply(request, Err(error.clone())),
+            _ => self.waiting_ready.push((request, cx.now + timeout, timeout)),
+        }
+    }
+
+    /// Ends the connection: in good order for [`Error::Closed`], as failed otherwise. Whatever waits gets the error.
+    pub(crate) fn end(&mut self, cx: &mut Context<'_>, error: Error) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        self.drop_rtc(cx);
+        self.phase = Phase::Ended;
+        self.ended = Some(error.clone());
+        self.signal = None;
+        (self.setup_deadline, self.silent_since) = (None, None);
+        let unsent = self.outbox.take_unsent().into_iter().map(|outgoing| outgoing.request);
+        let waiting = self.waiting_ready.drain(..).map(|(request, ..)| request);
+        for request in self.outbox.take_begun().into_iter().chain(unsent).chain(waiting) {
+            cx.out.push_back(Output::Reply(request, Err(error.clone())));
+        }
+        let closed = self.close_result(&error);
+        for request in self.close.waiting.drain(..) {
+            cx.out.push_back(Output::Reply(request, closed.clone()));
+        }
+        cx.out.push_back(Output::State(self.id, self.state(), Some(error)));
+    }
+
+    /// Messages of which nothing was sent; they may go over another connection.
+    pub(crate) fn take_unsent(&mut self) -> VecDeque<Outgoing> {
+        self.outbox.take_unsent()
+    }
+
+    /// When [`Link::on_timeout`] wants to be called.
+    pub(crate) fn next_deadline(&self, config: &Config) -> Option<Instant> {
+        let ready = self.waiting_ready.iter().map(|(_, until, _)| *until).min();
+        let silent = self.silent_since.map(|since| since + grace(config));
+        [
+            self.setup_deadline,
+            self.close.deadline,
+            ready,
+            silent,
+            self.outbox.next_expiry(),
+            self.inbox.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    pub(crate) fn on_timeout(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now;
+        if self.setup_deadline.is_some_and(|at| at <= now) {
+            let after = cx.config.connect_timeout;
+            let error = match self.stage_now() {
+                Stage::Candidates => {
+                    let reason = format!("no address of this host reached the peer within {after:?}");
+                    Error::SetupFailed {
+                        stage: Stage::Candidates,
+                        reason,
+                    }
+                }
+                stage => Error::Timeout { stage, after },
+            };
+            return self.end(cx, error);
+        }
+        if self.silent_since.is_some_and(|since| since + grace(cx.config) <= now) {
+            let reason = format!("the peer has been silent for {:?}", cx.config.dead_after);
+            return self.end(cx, Error::ConnectionLost { reason });
+        }
+        if self.close.deadline.is_some_and(|at| at <= now) {
+            let reason = format!(
+                "closed before the peer had taken everything within {:?}",
+                cx.config.close_timeout
+            );
+            return self.end(cx, Error::ConnectionLost { reason });
+        }
+        self.inbox.expire(now);
+        self.expire_requests(cx);
+    }
+
+    fn expire_requests(&mut self, cx: &mut Context<'_>) {
+        let (now, stage, open) = (cx.now, self.stage_now(), self.phase == Phase::Open);
+        let mut late = self.outbox.take_expired(now);
+        self.waiting_ready.retain(|&(request, until, timeout)| {
+            if until <= now {
+                late.push((request, timeout));
+            }
+            until > now
+        });
+        for (request, after) in late {
+            let error = if open {
+                Error::SendTimeout { after }
+            } else {
+                Error::Timeout { stage, after }
+            };
+            cx.reply(request, Err(error));
+        }
+    }
+
+    /// The stage to blame: without addresses of our own, ICE had no chance.
+    fn stage_now(&self) -> Stage {
+        match self.stage {
+            _ if self.waits_for_relay() => Stage::Relay,
+            Stage::Ice if !self.has_candidates => Stage::Candidates,
+            stage => stage,
+        }
+    }
+
+    fn drop_rtc(&mut self, cx: &mut Context<'_>) {
+        if let Some(rtc) = self.rtc.take() {
+            cx.out.push_back(Output::Rtc(rtc, RtcCommand::Close));
+        }
+    }
+
+    fn command(&self, cx: &mut Context<'_>, command: RtcCommand) {
+        if let Some(rtc) = self.rtc {
+            cx.out.push_back(Output::Rtc(rtc, command));
+        }
+    }
+}
+
+impl Context<'_> {
+    pub(crate) fn reply(&mut self, request: RequestId, result: Result<Reply, Error>) {
+        self.out.push_back(Output::Reply(request, result));
+    }
+}
+
+/// The platform reports silence after about half of `dead_after`; this is the other half.
+fn grace(config: &Config) -> Duration {
+    config.dead_after / 2
+}

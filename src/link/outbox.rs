@@ -1,0 +1,169 @@
+//! What waits to be sent on one connection: messages in order, cut into frames as the channels have room.
+
+use crate::chunk::Splitter;
+use crate::counter::StreamIds;
+use crate::router::RequestId;
+use crate::{Error, Message};
+use bytes::BytesMut;
+use std::collections::VecDeque;
+use std::time::Duration;
+use web_time::Instant;
+
+/// A message that waits for its turn.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) request: RequestId,
+    pub(crate) message: Message,
+    /// When it must have begun.
+    pub(crate) expires: Instant,
+    /// How long that is after it was asked for.
+    pub(crate) timeout: Duration,
+}
+
+/// One frame to write, and the request that is complete with it.
+pub(crate) struct Step {
+    pub(crate) channel: u16,
+    pub(crate) frame: BytesMut,
+    pub(crate) completes: Option<RequestId>,
+}
+
+struct Current {
+    request: RequestId,
+    splitter: Splitter,
+}
+
+/// Messages in, frames out, at most `high_water` bytes of them in each channel's hands.
+pub(crate) struct Outbox {
+    queue: VecDeque<Outgoing>,
+    current: Option<Current>,
+    ids: StreamIds,
+    next_id: u32,
+    in_flight: Vec<usize>,
+    high_water: usize,
+    max_payload: usize,
+    messages: u64,
+    bytes: u64,
+}
+
+impl Outbox {
+    pub(crate) fn new(ids: StreamIds) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            current: None,
+            ids,
+            next_id: 0,
+            in_flight: Vec::new(),
+            high_water: 0,
+            max_payload: 0,
+            messages: 0,
+            bytes: 0,
+        }
+    }
+
+    /// From now on frames may be taken, for this many channels.
+    pub(crate) fn open(&mut self, channels: usize, buffer: usize, max_payload: usize) {
+        self.in_flight = vec![0; channels];
+        self.high_water = (buffer / channels.max(1)).max(1);
+        self.max_payload = max_payload;
+    }
+
+    pub(crate) fn push(&mut self, outgoing: Outgoing) {
+        self.queue.push_back(outgoing);
+    }
+
+    /// Whether everything has been written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.current.is_none()
+    }
+
+    /// The next frame, if its channel has room. An error is that of one request; go on after it.
+    pub(crate) fn next_step(&mut self) -> Option<Result<Step, (RequestId, Error)>> {
+        if self.in_flight.is_empty() {
+            return None;
+        }
+        if self.current.is_none() {
+            let Outgoing { request, message, .. } = self.queue.pop_front()?;
+            let (messages, bytes) = (self.messages + 1, self.bytes + message.len() as u64);
+            match self.ids.next() {
+                Ok(id) => {
+                    let splitter = Splitter::new(message, id, self.max_payload);
+                    self.current = Some(Current { request, splitter });
+                    self.next_id = id + 1;
+                    (self.messages, self.bytes) = (messages, bytes);
+                }
+                Err(error) => return Some(Err((request, error))),
+            }
+        }
+        self.step().map(Ok)
+    }
+
+    fn step(&mut self) -> Option<Step> {
+        let current = self.current.as_mut()?;
+        let channel = current.splitter.next_seq_id()? as usize % self.in_flight.len();
+        if self.in_flight[channel] >= self.high_water {
+            return None;
+        }
+        let frame = current.splitter.next()?;
+        self.in_flight[channel] += frame.len();
+        let completes = current.splitter.next_seq_id().is_none().then_some(current.request);
+        if completes.is_some() {
+            self.current = None;
+        }
+        Some(Step {
+            channel: channel as u16,
+            frame,
+            completes,
+        })
+    }
+
+    /// The platform has taken this much.
+    pub(crate) fn written(&mut self, channel: u16, bytes: usize) {
+        if let Some(in_flight) = self.in_flight.get_mut(usize::from(channel)) {
+            *in_flight = in_flight.saturating_sub(bytes);
+        }
+    }
+
+    /// Accounts for a frame that was not split here.
+    pub(crate) fn wrote(&mut self, channel: u16, bytes: usize) {
+        if let Some(in_flight) = self.in_flight.get_mut(usize::from(channel)) {
+            *in_flight += bytes;
+        }
+    }
+
+    /// Messages that no frame was taken of; they can still go another way.
+    pub(crate) fn take_unsent(&mut self) -> VecDeque<Outgoing> {
+        std::mem::take(&mut self.queue)
+    }
+
+    /// The request whose message is half written, which can only fail now.
+    pub(crate) fn take_begun(&mut self) -> Option<RequestId> {
+        self.current.take().map(|current| current.request)
+    }
+
+    /// Requests whose time was up before their message's first frame.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<(RequestId, Duration)> {
+        let mut expired = Vec::new();
+        self.queue.retain(|outgoing| {
+            let keep = outgoing.expires > now;
+            if !keep {
+                expired.push((outgoing.request, outgoing.timeout));
+            }
+            keep
+        });
+        expired
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.queue.iter().map(|outgoing| outgoing.expires).min()
+    }
+
+    /// The number the next message will have.
+    pub(crate) fn next_stream_id(&self) -> u32 {
+        self.next_id
+    }
+
+    /// Messages begun so far, and their bytes.
+    pub(crate) fn sent(&self) -> (u64, u64) {
+        (self.messages, self.bytes)
+    }
+}

@@ -1,0 +1,301 @@
+//! Setting a connection up: descriptions, stages, channels.
+
+use super::{Context, Link, Phase, Signal};
+use crate::chunk::{HEADER_BYTES, PROXYSTORE_CHUNK_BYTES};
+use crate::description::{self, Description, Words};
+use crate::platform::{RtcCommand, RtcId, SdpType, SessionDescription};
+use crate::router::{Output, Reply};
+use crate::{Config, Error, Stage};
+
+/// Bytes in the engine's hands towards our own kind. Larger gained nothing in throughput and cost its size in memory.
+const SEND_BUFFER_BYTES: usize = 1 << 20;
+/// The same towards ProxyStore: its 208 KiB UDP socket buffer overflows beyond, and each overflow costs a second.
+const PROXYSTORE_SEND_BUFFER_BYTES: usize = 64 << 10;
+/// Data channels of one connection: more are nobody's honest wish.
+const MAX_CHANNELS: usize = 64;
+
+/// What both sides understand beyond ProxyStore's protocol.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Agreed {
+    /// The peer is of our own kind.
+    pub(super) crosspeer: bool,
+    /// Messages are delivered in the order sent.
+    pub(super) ordered: bool,
+    /// Closing is announced and acknowledged.
+    pub(super) bye: bool,
+    max_payload: usize,
+    buffer: usize,
+}
+
+impl Agreed {
+    fn new(remote: &str, config: &Config) -> Self {
+        let words = Words::parse(remote);
+        let has = |word| words.as_ref().is_some_and(|words| words.contains(word));
+        let crosspeer = words.is_some();
+        let largest = description::max_message_size(remote)
+            .saturating_sub(HEADER_BYTES)
+            .max(64);
+        Self {
+            crosspeer,
+            ordered: config.ordered && has("ordered"),
+            bye: has("bye"),
+            max_payload: largest.min(if crosspeer {
+                config.chunk_bytes
+            } else {
+                PROXYSTORE_CHUNK_BYTES
+            }),
+            buffer: if crosspeer {
+                SEND_BUFFER_BYTES
+            } else {
+                PROXYSTORE_SEND_BUFFER_BYTES
+            },
+        }
+    }
+}
+
+impl Link {
+    /// Starts to connect by an offer of our own.
+    pub(crate) fn offer(&mut self, cx: &mut Context<'_>) {
+        self.start(cx, Phase::Offering);
+        self.open_channels = vec![false; usize::from(self.channels)];
+        self.expected_channels = Some(self.open_channels.len());
+        self.command(
+            cx,
+            RtcCommand::Offer {
+                channels: self.channels,
+                ordered: true,
+            },
+        );
+    }
+
+    /// Answers a remote offer, with a fresh peer connection whatever there was before.
+    pub(crate) fn accept_offer(&mut self, cx: &mut Context<'_>, offer: &str) {
+        self.start(cx, Phase::Answering);
+        self.open_channels.clear();
+        self.expected_channels = None;
+        self.remote_ufrag = description::ice_ufrag(offer).map(str::to_owned);
+        self.agree(cx, offer);
+        let (offer, send_buffer) = (description::prepare_remote(offer), self.agreed.buffer);
+        self.command(cx, RtcCommand::Answer { offer, send_buffer });
+    }
+
+    /// Takes the answer to our offer; one that is for another offer, or comes twice, is ignored.
+    pub(crate) fn accept_answer(&mut self, cx: &mut Context<'_>, answer: &str) {
+        if !self.is_offering() || self.signal.is_none() {
+            tracing::debug!(link = self.id.0, "ignored an answer that no offer waits for");
+            return;
+        }
+        let words = Words::parse(answer);
+        let answered = words.as_ref().and_then(|words| words.get("for"));
+        if answered.is_some() && answered != self.local_ufrag.as_deref() {
+            tracing::debug!(link = self.id.0, "ignored the answer to an earlier offer");
+            return;
+        }
+        self.remote_ufrag = description::ice_ufrag(answer).map(str::to_owned);
+        self.agree(cx, answer);
+        self.phase = Phase::Establishing;
+        self.stage = Stage::Ice;
+        let (answer, send_buffer) = (description::prepare_remote(answer), self.agreed.buffer);
+        self.command(cx, RtcCommand::Complete { answer, send_buffer });
+    }
+
+    /// Takes a candidate that came apart from its description.
+    pub(crate) fn add_candidate(&mut self, cx: &mut Context<'_>, candidate: String, mid: String) {
+        self.command(cx, RtcCommand::AddCandidate { candidate, mid });
+    }
+
+    /// The engine has described itself: this is to be signalled.
+    pub(super) fn on_local_description(&mut self, local: SessionDescription) {
+        let offer = local.sdp_type == SdpType::Offer;
+        let expected = if offer { Phase::Offering } else { Phase::Answering };
+        if self.phase != expected {
+            return;
+        }
+        self.local_ufrag = description::ice_ufrag(&local.sdp).map(str::to_owned);
+        self.has_candidates = description::candidates(&local.sdp).next().is_some();
+        let sdp = description::prepare_local(&local.sdp, &self.words(offer));
+        let description = Description::Session(SessionDescription {
+            sdp_type: local.sdp_type,
+            sdp,
+        })
+        .encode();
+        self.signal = Some(Signal {
+            offer,
+            description,
+            due: true,
+        });
+        if offer {
+            self.stage = Stage::Peer;
+        } else {
+            self.phase = Phase::Establishing;
+            self.stage = self.stage.max(Stage::Ice);
+        }
+    }
+
+    fn words(&self, offer: bool) -> Words {
+        let mut words = Words::new();
+        words.insert("bye");
+        if self.say_ordered {
+            words.insert("ordered");
+        }
+        if let (false, Some(ufrag)) = (offer, &self.remote_ufrag) {
+            words.insert(&format!("for={ufrag}"));
+        }
+        words
+    }
+
+    pub(super) fn on_progress(&mut self, stage: Stage) {
+        self.stage = self.stage.max(stage);
+    }
+
+    pub(super) fn on_channel_open(&mut self, cx: &mut Context<'_>, channel: u16, label: &str) {
+        let channel = usize::from(channel);
+        if self.expected_channels.is_none() {
+            match channels_of(label) {
+                Some(count) => {
+                    self.expected_channels = Some(count);
+                    self.open_channels = vec![false; count];
+                }
+                None => return self.end(cx, bad_channel(label)),
+            }
+        }
+        match self.open_channels.get_mut(channel) {
+            Some(open) => *open = true,
+            None => return self.end(cx, bad_channel(label)),
+        }
+        if self.open_channels.iter().all(|open| *open) && self.phase == Phase::Establishing {
+            self.open(cx);
+        }
+    }
+
+    fn open(&mut self, cx: &mut Context<'_>) {
+        self.phase = Phase::Open;
+        self.stage = Stage::Channels;
+        self.setup_deadline = None;
+        self.outbox.open(
+            self.open_channels.len(),
+            self.agreed.buffer / 2,
+            self.agreed.max_payload,
+        );
+        tracing::debug!(link = self.id.0, peer = ?self.peer, crosspeer = self.agreed.crosspeer, "connected");
+        cx.out.push_back(Output::State(self.id, self.state(), None));
+        for (request, ..) in std::mem::take(&mut self.waiting_ready) {
+            cx.reply(request, Ok(Reply::Link(self.id)));
+        }
+        self.pump(cx);
+        self.advance_close(cx);
+    }
+
+    fn start(&mut self, cx: &mut Context<'_>, phase: Phase) {
+        self.drop_rtc(cx);
+        let rtc = RtcId(*cx.next_rtc);
+        *cx.next_rtc += 1;
+        self.rtc = Some(rtc);
+        let began = self.state();
+        (self.phase, self.stage, self.signal) = (phase, Stage::Candidates, None);
+        self.say_ordered = cx.config.ordered;
+        self.setup_deadline.get_or_insert(cx.now + cx.config.connect_timeout);
+        cx.out.push_back(Output::OpenRtc(rtc, self.id));
+        if self.state() != began {
+            cx.out.push_back(Output::State(self.id, self.state(), None));
+        }
+    }
+
+    fn agree(&mut self, cx: &mut Context<'_>, remote: &str) {
+        self.agreed = Agreed::new(remote, cx.config);
+        if self.agreed.ordered {
+            self.inbox.keep_order(cx.config.max_message_bytes);
+        }
+        cx.out.push_back(Output::Kind(self.id, self.agreed.crosspeer));
+    }
+
+    /// Whether our own offer is made, or out, and not answered.
+    pub(crate) fn is_offering(&self) -> bool {
+        self.phase == Phase::Offering
+    }
+
+    /// Whether this is the remote description that is in use already.
+    pub(crate) fn knows(&self, sdp: &str) -> bool {
+        self.remote_ufrag.is_some() && self.remote_ufrag.as_deref() == description::ice_ufrag(sdp)
+    }
+
+    /// Whether this is the offer we have out.
+    pub(crate) fn is_own_offer(&self, description: &str) -> bool {
+        let own = self.signal.as_ref().filter(|signal| signal.offer);
+        self.is_offering() && own.is_some_and(|own| own.description == description)
+    }
+
+    /// What the relay should be given now.
+    pub(crate) fn take_signal(&mut self) -> Option<Signal> {
+        let signal = self.signal.as_mut().filter(|signal| signal.due)?;
+        signal.due = false;
+        Some(signal.clone())
+    }
+
+    /// Our description is to be signalled once more: it may not have arrived.
+    pub(crate) fn repeat_signal(&mut self) {
+        if let Some(signal) = &mut self.signal {
+            signal.due = true;
+        }
+    }
+
+    /// Whether our description has not been given to the relay yet.
+    pub(super) fn waits_for_relay(&self) -> bool {
+        self.signal.as_ref().is_some_and(|signal| signal.due)
+    }
+
+    /// Whether set-up cannot go on without the relay.
+    pub(crate) fn needs_relay(&self) -> bool {
+        matches!(self.phase, Phase::Offering | Phase::Answering) || self.waits_for_relay()
+    }
+
+    /// Whether the peer offered.
+    pub(crate) fn is_answerer(&self) -> bool {
+        self.phase == Phase::Answering || self.signal.as_ref().is_some_and(|signal| !signal.offer)
+    }
+}
+
+fn bad_channel(label: &str) -> Error {
+    Error::PeerMisbehaved(format!(
+        "its data channel {label:?} does not fit `p2p-<i>-<n>` with n of 1 to {MAX_CHANNELS}"
+    ))
+}
+
+/// The number of channels that a label `…<i>-<n>` promises.
+fn channels_of(label: &str) -> Option<usize> {
+    let (rest, count) = label.rsplit_once('-')?;
+    let digits = rest.len() - rest.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let index: usize = rest[rest.len() - digits..].parse().ok()?;
+    let count: usize = count.parse().ok()?;
+    ((1..=MAX_CHANNELS).contains(&count) && index < count).then_some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_channels_is_read_from_any_label_that_ends_in_two_numbers() {
+        for (label, count) in [
+            ("p2p-0-1", Some(1)),
+            ("p2p-3-4", Some(4)),
+            ("0-1", Some(1)),
+            ("anything-0-64", Some(64)),
+        ] {
+            assert_eq!(channels_of(label), count, "{label}");
+        }
+        for label in [
+            "",
+            "p2p",
+            "p2p-0",
+            "p2p-1-1",
+            "p2p-0-0",
+            "p2p-0-65",
+            "p2p-0-99999999999999999999",
+            "p2p-x-1",
+            "é-1",
+        ] {
+            assert_eq!(channels_of(label), None, "{label}");
+        }
+    }
+}

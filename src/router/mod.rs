@@ -1,0 +1,324 @@
+//! All connections of one peer and its relay session, without IO: told the time and what happened, it answers with
+//! what to do.
+//!
+//! ```text
+//! Input: request of a handle │ event of the platform │ the time      ──►  Router  ──►  Output
+//! ```
+//! Feed it by [`Router::handle`], carry out everything [`Router::poll_output`] gives, and come back at
+//! [`Router::next_deadline`]. `driver.rs` does this with a platform, the simulator with a virtual clock.
+
+mod request;
+mod signaling;
+
+pub use request::{Reply, Request, RequestId, Target};
+
+use crate::link::{Context, Link, LinkId, State};
+use crate::platform::{Event, RtcCommand, RtcId, SocketId};
+use crate::relay::{PeerConnectionMessage, Registration, Session, SessionOutput};
+use crate::{Config, Error, Message};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+use uuid::Uuid;
+use web_time::Instant;
+
+/// Whom offers and answers from the relay go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The router answers and connects by itself: a `PeerManager`.
+    Managed,
+    /// The user carries them from the relay client to a connection: a `RelayClient`.
+    Manual,
+}
+
+/// What a router is told.
+#[derive(Debug)]
+pub enum Input {
+    /// A handle asks for something.
+    Request(RequestId, Request),
+    /// The platform reports something.
+    Event(Event),
+    /// The time of [`Router::next_deadline`] has come.
+    Timeout,
+}
+
+/// What a router wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Open a peer connection, for this link.
+    OpenRtc(RtcId, LinkId),
+    /// Give it a command; after [`RtcCommand::Close`] drop it.
+    Rtc(RtcId, RtcCommand),
+    /// Start opening a WebSocket to the relay.
+    OpenSocket(SocketId),
+    /// Send a text frame on it.
+    SendSocket(SocketId, String),
+    /// Close it and drop it.
+    CloseSocket(SocketId),
+    /// A new link to this peer exists.
+    NewLink(LinkId, Uuid),
+    /// A link's state has changed, and the error it ended with.
+    State(LinkId, State, Option<Error>),
+    /// Whether a link's peer is of our own kind has become known.
+    Kind(LinkId, bool),
+    /// A message for the user.
+    Deliver(LinkId, Message),
+    /// A message of the relay for the user ([`Mode::Manual`]).
+    RelayMessage(PeerConnectionMessage),
+    /// The answer to a request; each gets exactly one.
+    Reply(RequestId, Result<Reply, Error>),
+    /// The relay has registered us, or we are no longer registered, and why.
+    Relay(Result<(), Error>),
+}
+
+/// All connections of one peer, and its relay session.
+pub struct Router {
+    config: Config,
+    mode: Mode,
+    url: String,
+    me: Registration,
+    session: Session,
+    links: BTreeMap<LinkId, Link>,
+    by_peer: HashMap<Uuid, LinkId>,
+    by_rtc: HashMap<RtcId, LinkId>,
+    out: VecDeque<Output>,
+    next_rtc: u64,
+    next_link: u64,
+    registering: Vec<(RequestId, Instant)>,
+    refused: Option<Error>,
+    closing: Option<Vec<RequestId>>,
+    done: bool,
+}
+
+impl Router {
+    /// For this peer, at the relay of this URL. `seed` decides the jitter of reconnects.
+    pub fn new(mode: Mode, url: String, me: Registration, config: Config, seed: u64) -> Self {
+        let session = Session::new(me.clone(), config.reconnect.clone(), seed);
+        Self {
+            config,
+            mode,
+            url,
+            me,
+            session,
+            links: BTreeMap::new(),
+            by_peer: HashMap::new(),
+            by_rtc: HashMap::new(),
+            out: VecDeque::new(),
+            next_rtc: 0,
+            next_link: 0,
+            registering: Vec::new(),
+            refused: None,
+            closing: None,
+            done: false,
+        }
+    }
+
+    /// Starts to register at the relay.
+    pub fn start(&mut self, now: Instant) {
+        self.session.start(now);
+        self.settle(now);
+    }
+
+    /// Takes one input. Afterwards carry out every output.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Request(id, request) => self.on_request(now, id, request),
+            Input::Event(Event::Socket(socket, event)) => self.session.on_event(now, socket, event),
+            Input::Event(Event::Rtc(rtc, event)) => {
+                if let Some(&link) = self.by_rtc.get(&rtc) {
+                    self.with_link(now, link, |link, cx| link.on_event(cx, event));
+                }
+            }
+            Input::Timeout => self.on_timeout(now),
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due, unless something else happens before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let links = self.links.values().filter_map(|link| link.next_deadline(&self.config));
+        let registering = self.registering.iter().map(|(_, until)| *until);
+        links.chain(registering).chain(self.session.next_deadline()).min()
+    }
+
+    /// Whether everything was closed and nothing more will happen.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    fn on_timeout(&mut self, now: Instant) {
+        self.session.on_timeout(now);
+        let due = |link: &Link| link.next_deadline(&self.config).is_some_and(|at| at <= now);
+        let late: Vec<LinkId> = self
+            .links
+            .values()
+            .filter(|link| due(link))
+            .map(|link| link.id)
+            .collect();
+        for link in late {
+            self.with_link(now, link, Link::on_timeout);
+        }
+        let error = self.unreachable();
+        let out = &mut self.out;
+        self.registering.retain(|&(request, until)| {
+            if until <= now {
+                out.push_back(Output::Reply(request, Err(error.clone())));
+            }
+            until > now
+        });
+    }
+
+    fn unreachable(&self) -> Error {
+        let reason = self.session.last_failure().unwrap_or("no answer").to_owned();
+        Error::RelayUnreachable {
+            url: self.url.clone(),
+            reason,
+        }
+    }
+
+    /// Lets a link take a step, and keeps the books about it.
+    fn with_link<T>(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        step: impl FnOnce(&mut Link, &mut Context<'_>) -> T,
+    ) -> Option<T> {
+        let link = self.links.get_mut(&id)?;
+        let before = link.rtc();
+        let mut cx = Context {
+            now,
+            config: &self.config,
+            out: &mut self.out,
+            next_rtc: &mut self.next_rtc,
+        };
+        let result = step(link, &mut cx);
+        let after = link.rtc();
+        if before != after {
+            before.map(|rtc| self.by_rtc.remove(&rtc));
+            after.map(|rtc| self.by_rtc.insert(rtc, id));
+        }
+        if link.is_ended() {
+            self.forget(id);
+        }
+        Some(result)
+    }
+
+    /// In managed mode an ended link is history; in manual mode the user's handle still asks for it.
+    fn forget(&mut self, id: LinkId) {
+        if self.mode == Mode::Manual {
+            return;
+        }
+        if let Some(link) = self.links.remove(&id) {
+            if let Some(peer) = link.peer.filter(|peer| self.by_peer.get(peer) == Some(&id)) {
+                self.by_peer.remove(&peer);
+            }
+        }
+    }
+
+    fn add_link(&mut self, id: LinkId, peer: Option<Uuid>, channels: u16) -> &mut Link {
+        let (config, links) = (&self.config, &mut self.links);
+        links.entry(id).or_insert_with(|| Link::new(id, peer, channels, config))
+    }
+
+    /// A new managed link to a peer, which replaces whatever there was in the books.
+    fn new_link(&mut self, peer: Uuid) -> LinkId {
+        let id = LinkId(self.next_link);
+        self.next_link += 1;
+        self.add_link(id, Some(peer), self.config.channels);
+        self.by_peer.insert(peer, id);
+        self.out.push_back(Output::NewLink(id, peer));
+        id
+    }
+
+    /// After every input: what the session said, what links have to signal, whether all is closed.
+    fn settle(&mut self, now: Instant) {
+        while let Some(output) = self.session.poll_output() {
+            self.on_session(now, output);
+        }
+        if self.session.is_registered() {
+            self.send_signals();
+            while let Some(output) = self.session.poll_output() {
+                self.on_session(now, output);
+            }
+        }
+        self.finish_closing();
+    }
+
+    fn on_session(&mut self, now: Instant, output: SessionOutput) {
+        match output {
+            SessionOutput::Open(socket) => self.out.push_back(Output::OpenSocket(socket)),
+            SessionOutput::Send(socket, text) => self.out.push_back(Output::SendSocket(socket, text)),
+            SessionOutput::CloseSocket(socket) => self.out.push_back(Output::CloseSocket(socket)),
+            SessionOutput::Message(message) => self.on_relay_message(now, message),
+            SessionOutput::Registered => self.on_registered(),
+            SessionOutput::Lost { reason } => {
+                let url = self.url.clone();
+                self.out
+                    .push_back(Output::Relay(Err(Error::RelayUnreachable { url, reason })));
+            }
+            SessionOutput::Retrying { reason, wait } => {
+                tracing::info!(url = %self.url, reason, ?wait, "the relay is not reachable; trying again");
+            }
+            SessionOutput::Refused(error) => self.on_refused(now, error),
+        }
+    }
+
+    fn on_registered(&mut self) {
+        self.out.push_back(Output::Relay(Ok(())));
+        for (request, _) in self.registering.drain(..) {
+            self.out.push_back(Output::Reply(request, Ok(Reply::Done)));
+        }
+        // An offer given to the relay just before it was lost may not have arrived; a second one does no harm.
+        for link in self.links.values_mut().filter(|link| link.is_offering()) {
+            link.repeat_signal();
+        }
+    }
+
+    /// The relay will not have us: set-ups end, open connections go on.
+    fn on_refused(&mut self, now: Instant, error: Error) {
+        tracing::warn!(%error, "gave up the relay");
+        self.refused = Some(error.clone());
+        self.out.push_back(Output::Relay(Err(error.clone())));
+        for (request, _) in self.registering.drain(..) {
+            self.out.push_back(Output::Reply(request, Err(error.clone())));
+        }
+        let waiting: Vec<LinkId> = self
+            .links
+            .values()
+            .filter(|link| link.needs_relay())
+            .map(|link| link.id)
+            .collect();
+        for link in waiting {
+            self.with_link(now, link, |link, cx| link.end(cx, error.clone()));
+        }
+    }
+
+    fn finish_closing(&mut self) {
+        if self.done || self.links.values().any(|link| !link.is_ended()) {
+            return;
+        }
+        if let Some(requests) = self.closing.take() {
+            self.session.close();
+            while let Some(output) = self.session.poll_output() {
+                match output {
+                    SessionOutput::Send(socket, text) => self.out.push_back(Output::SendSocket(socket, text)),
+                    SessionOutput::CloseSocket(socket) => self.out.push_back(Output::CloseSocket(socket)),
+                    _ => {}
+                }
+            }
+            self.done = true;
+            let replies = requests
+                .into_iter()
+                .map(|request| Output::Reply(request, Ok(Reply::Done)));
+            self.out.extend(replies);
+        }
+    }
+
+    fn timeout_or(&self, timeout: Option<Duration>) -> Duration {
+        timeout.unwrap_or(self.config.connect_timeout)
+    }
+}

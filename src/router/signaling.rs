@@ -1,0 +1,199 @@
+//! Offers, answers and errors that come through the relay: whose they are, and what glare means.
+//!
+//! The rules, where A and B are a pair and A has the larger UUID:
+//! - Both offer: A's offer stands. A says it once more, in case B came up after it was sent; B drops its own and answers.
+//! - A ProxyStore peer knows no such rule: its offer is always answered.
+//! - An offer while a connection is up: the peer has come back. The old connection ends, what it had not begun to send
+//!   goes over the new one.
+//! - The offer that is being answered already: the answer is said once more (to our own kind; ProxyStore would not
+//!   survive a second answer, and does not repeat offers).
+
+use super::{Output, Router};
+use crate::description::{Description, Words};
+use crate::link::{Link, LinkId, Signal, State};
+use crate::platform::SdpType;
+use crate::relay::{DescriptionType, PeerConnectionMessage};
+use crate::{Error, Result};
+use uuid::Uuid;
+use web_time::Instant;
+
+/// Connections that are being set up because others want them; a flood of offers beyond is dropped.
+const MAX_INCOMING: usize = 256;
+
+impl Router {
+    /// Gives the relay what links have to say.
+    pub(super) fn send_signals(&mut self) {
+        for link in self.links.values_mut() {
+            let (Some(peer), Some(signal)) = (link.peer, link.take_signal()) else {
+                continue;
+            };
+            let Signal { offer, description, .. } = signal;
+            let message = PeerConnectionMessage {
+                source_uuid: self.me.uuid,
+                source_name: self.me.name.clone(),
+                peer_uuid: peer,
+                description_type: if offer {
+                    DescriptionType::Offer
+                } else {
+                    DescriptionType::Answer
+                },
+                description,
+                error: None,
+            };
+            if !self.session.send(message) {
+                link.repeat_signal();
+            }
+        }
+    }
+
+    pub(super) fn on_relay_message(&mut self, now: Instant, message: PeerConnectionMessage) {
+        if !self.is_managed() {
+            return self.out.push_back(Output::RelayMessage(message));
+        }
+        let peer = if message.error.is_some() {
+            message.peer_uuid
+        } else {
+            message.source_uuid
+        };
+        if let Err(error) = self.route(now, peer, message) {
+            tracing::warn!(%peer, %error, "ignored a message that came through the relay");
+        }
+    }
+
+    /// Finds or makes the link a message is for.
+    fn route(&mut self, now: Instant, peer: Uuid, message: PeerConnectionMessage) -> Result<()> {
+        if peer == self.me.uuid || (message.error.is_none() && message.peer_uuid != self.me.uuid) {
+            return Err(Error::InvalidInput(
+                "it is not between this side and another peer".into(),
+            ));
+        }
+        let known = self.by_peer.get(&peer).copied();
+        if message.error.is_some() {
+            return known.map_or(Ok(()), |link| self.deliver_signal(now, link, message));
+        }
+        let description =
+            Description::decode(&message.description).map_err(|e| Error::PeerMisbehaved(e.to_string()))?;
+        let Description::Session(session) = &description else {
+            return known.map_or(Ok(()), |link| self.take_description(now, link, description));
+        };
+        if session.sdp_type == SdpType::Answer {
+            return known.map_or(Ok(()), |link| self.take_description(now, link, description));
+        }
+        let link = self.link_for_offer(now, peer, known, &session.sdp)?;
+        self.take_description(now, link, description)
+    }
+
+    /// The link that is to take an offer: the present one, or a new one where the peer has come back.
+    fn link_for_offer(&mut self, now: Instant, peer: Uuid, known: Option<LinkId>, sdp: &str) -> Result<LinkId> {
+        let old = known
+            .and_then(|id| self.links.get(&id))
+            .filter(|link| !link.is_closing() || link.knows(sdp));
+        if let Some(old) = old.filter(|link| link.state() != State::Connected || link.knows(sdp)) {
+            return Ok(old.id);
+        }
+        let replaced = old.map(|link| link.id);
+        if self.closing.is_some() || self.done {
+            return Err(Error::closed("this side is being closed"));
+        }
+        if self
+            .links
+            .values()
+            .filter(|link| link.is_answerer() && link.state() == State::Connecting)
+            .count()
+            >= MAX_INCOMING
+        {
+            return Err(Error::InvalidInput(format!(
+                "{MAX_INCOMING} connections are being answered already"
+            )));
+        }
+        let new = self.new_link(peer);
+        if let Some(old) = replaced {
+            self.hand_over(now, old, new);
+        }
+        Ok(new)
+    }
+
+    /// The peer came back: the old connection is dead.
+    fn hand_over(&mut self, now: Instant, old: LinkId, new: LinkId) {
+        let unsent = self.with_link(now, old, |link, cx| {
+            let unsent = link.take_unsent();
+            let reason = "the peer came back with a new connection".into();
+            link.end(cx, Error::ConnectionLost { reason });
+            unsent
+        });
+        for outgoing in unsent.into_iter().flatten() {
+            self.with_link(now, new, |link, cx| link.send(cx, outgoing));
+        }
+    }
+
+    /// Lets a link take a message of the relay.
+    ///
+    /// # Errors
+    /// The message cannot be understood; the link is as before.
+    pub(super) fn deliver_signal(&mut self, now: Instant, link: LinkId, message: PeerConnectionMessage) -> Result<()> {
+        if let Some(reason) = message.error {
+            let peer = message.peer_uuid;
+            self.with_link(now, link, |link, cx| {
+                if link.is_own_offer(&message.description) {
+                    link.end(cx, Error::PeerUnavailable { peer, reason });
+                }
+            });
+            return Ok(());
+        }
+        if let Some(link) = self.links.get_mut(&link) {
+            link.peer.get_or_insert(message.source_uuid);
+            if link.peer != Some(message.source_uuid) {
+                return Err(Error::InvalidInput(
+                    "this message is from another peer than the connection's".into(),
+                ));
+            }
+        }
+        let description =
+            Description::decode(&message.description).map_err(|e| Error::PeerMisbehaved(e.to_string()))?;
+        self.take_description(now, link, description)
+    }
+
+    fn take_description(&mut self, now: Instant, id: LinkId, description: Description) -> Result<()> {
+        let me = self.me.uuid;
+        self.with_link(now, id, |link, cx| match description {
+            Description::Session(session) if session.sdp_type == SdpType::Answer => {
+                link.accept_answer(cx, &session.sdp);
+            }
+            Description::Session(session) => match on_offer(link, me, &session.sdp) {
+                OnOffer::Answer => link.accept_offer(cx, &session.sdp),
+                OnOffer::Repeat => link.repeat_signal(),
+                OnOffer::Ignore => {}
+            },
+            Description::Candidate { candidate, mid } => link.add_candidate(cx, candidate, mid),
+            Description::Bye => {}
+        });
+        Ok(())
+    }
+}
+
+/// What becomes of an offer.
+#[derive(Debug, PartialEq, Eq)]
+enum OnOffer {
+    Answer,
+    /// Say again what was said: our own offer, or the answer to this one.
+    Repeat,
+    Ignore,
+}
+
+fn on_offer(link: &Link, me: Uuid, sdp: &str) -> OnOffer {
+    let ours = Words::parse(sdp).is_some();
+    match link.state() {
+        State::Closed | State::Failed => OnOffer::Ignore,
+        _ if link.knows(sdp) => {
+            if ours {
+                OnOffer::Repeat
+            } else {
+                OnOffer::Ignore
+            }
+        }
+        State::Connecting if link.is_offering() && ours && link.peer < Some(me) => OnOffer::Repeat,
+        // In manual mode: a connection that is up is not replaced behind its user's back.
+        State::Connected => OnOffer::Ignore,
+        _ => OnOffer::Answer,
+    }
+}
