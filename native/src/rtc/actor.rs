@@ -1,0 +1,342 @@
+//! The task that owns one engine connection, from its set-up to its end.
+
+use super::channel::{self, Credit, Reports, Write, Writer};
+use super::gate::Gate;
+use super::observer::{News, Observer};
+use super::runtime::TunedRuntime;
+use super::setup;
+use crosspeer::platform::{RtcCommand, RtcEvent, SdpType, SessionDescription};
+use crosspeer::{Config, Stage};
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
+use webrtc::error::Result;
+use webrtc::peer_connection::{
+    PeerConnection, RTCIceCandidateInit, RTCIceConnectionState as Ice, RTCPeerConnectionState, RTCSessionDescription,
+};
+
+/// How long the driver is hurried after a channel has arrived, since the answerer cannot know whether it was the last.
+const ARRIVAL_HURRY: Duration = Duration::from_millis(500);
+
+/// One connection. Ends when told to, when the handle is dropped, or when the connection has failed or was closed.
+pub(super) struct Actor {
+    config: Config,
+    reports: Reports,
+    writes: UnboundedSender<Write>,
+    credit: Arc<Credit>,
+    gate: Arc<Gate>,
+    send_buffer: Arc<AtomicUsize>,
+    engine: Option<Arc<dyn PeerConnection>>,
+    /// How far set-up has come.
+    stage: Stage,
+    /// Until when a description waits for its candidates.
+    gathering: Option<(SdpType, Instant)>,
+    /// Candidates that came before the description they belong to.
+    early: Vec<RTCIceCandidateInit>,
+    /// When a silent peer counts as dead.
+    dead_at: Option<Instant>,
+    created: u16,
+    opened: u16,
+    ended: u16,
+    tasks: JoinSet<()>,
+}
+
+impl Actor {
+    pub(super) fn new(
+        config: &Config,
+        reports: Reports,
+        writes: UnboundedSender<Write>,
+        credit: Arc<Credit>,
+        gate: Arc<Gate>,
+    ) -> Self {
+        Self {
+            config: config.clone(),
+            reports,
+            writes,
+            credit,
+            gate,
+            send_buffer: Arc::default(),
+            engine: None,
+            stage: Stage::Candidates,
+            gathering: None,
+            early: Vec::new(),
+            dead_at: None,
+            created: 0,
+            opened: 0,
+            ended: 0,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut commands: UnboundedReceiver<RtcCommand>,
+        mut news: UnboundedReceiver<News>,
+        writes: UnboundedReceiver<Write>,
+    ) {
+        let writer = Writer::new(Arc::clone(&self.send_buffer), self.reports.clone());
+        self.tasks.spawn(writer.run(writes));
+        loop {
+            let deadline = self.gathering.map(|(_, at)| at).into_iter().chain(self.dead_at).min();
+            let step = tokio::select! {
+                command = commands.recv() => match command {
+                    None | Some(RtcCommand::Close) => break,
+                    Some(command) => self.carry_out(command).await,
+                },
+                Some(news) = news.recv() => self.hear(news).await,
+                () = sleep_until(deadline) => self.time_is_up().await,
+            };
+            if step.is_break() {
+                break;
+            }
+        }
+        self.end().await;
+    }
+
+    async fn carry_out(&mut self, command: RtcCommand) -> ControlFlow<()> {
+        let done = match command {
+            RtcCommand::Offer { channels, ordered } => self.offer(channels, ordered).await,
+            RtcCommand::Answer { offer, send_buffer } => {
+                self.send_buffer.store(send_buffer, Relaxed);
+                self.answer(offer).await
+            }
+            RtcCommand::Complete { answer, send_buffer } => {
+                self.send_buffer.store(send_buffer, Relaxed);
+                self.complete(answer).await
+            }
+            RtcCommand::AddCandidate { candidate, mid } => {
+                self.add_candidate(candidate, mid).await;
+                Ok(())
+            }
+            // Carried out elsewhere, or by `run`.
+            RtcCommand::Write { .. } | RtcCommand::Consumed { .. } | RtcCommand::Flush | RtcCommand::Close => Ok(()),
+        };
+        match done {
+            Ok(()) => Continue(()),
+            Err(error) => self.fail(error.to_string()),
+        }
+    }
+
+    async fn offer(&mut self, channels: u16, ordered: bool) -> Result<()> {
+        let engine = self.open_engine().await?;
+        for number in 0..channels {
+            let label = format!("p2p-{number}-{channels}");
+            let options = RTCDataChannelInit {
+                ordered,
+                ..Default::default()
+            };
+            let channel = engine.create_data_channel(&label, Some(options)).await?;
+            self.attach(channel, label, false);
+        }
+        let offer = engine.create_offer(None).await?;
+        engine.set_local_description(offer).await?;
+        self.gathering = Some((SdpType::Offer, Instant::now() + self.config.gather_timeout));
+        Ok(())
+    }
+
+    async fn answer(&mut self, offer: String) -> Result<()> {
+        let engine = self.open_engine().await?;
+        self.gate.open();
+        self.apply(&engine, RTCSessionDescription::offer(offer)).await?;
+        self.stage = Stage::Candidates;
+        let answer = engine.create_answer(None).await?;
+        engine.set_local_description(answer).await?;
+        self.stage = Stage::Ice;
+        self.gathering = Some((SdpType::Answer, Instant::now() + self.config.gather_timeout));
+        self.reports.pace.hurry_for(self.config.connect_timeout);
+        Ok(())
+    }
+
+    async fn complete(&mut self, answer: String) -> Result<()> {
+        let Some(engine) = self.engine.clone() else {
+            return Ok(());
+        };
+        self.apply(&engine, RTCSessionDescription::answer(answer)).await?;
+        self.stage = Stage::Ice;
+        self.gate.open();
+        self.reports.pace.hurry_for(self.config.connect_timeout);
+        Ok(())
+    }
+
+    async fn open_engine(&mut self) -> Result<Arc<dyn PeerConnection>> {
+        let runtime = TunedRuntime {
+            pace: Arc::clone(&self.reports.pace),
+            gate: Arc::clone(&self.gate),
+            resolve_until: Instant::now() + self.config.gather_timeout * 3 / 4,
+        };
+        let observer = Observer(self.reports.news.clone());
+        let engine = setup::engine(&self.config, observer, runtime).await?;
+        self.engine = Some(Arc::clone(&engine));
+        Ok(engine)
+    }
+
+    async fn apply(&mut self, engine: &Arc<dyn PeerConnection>, remote: Result<RTCSessionDescription>) -> Result<()> {
+        self.stage = Stage::Peer;
+        engine.set_remote_description(remote?).await?;
+        for candidate in std::mem::take(&mut self.early) {
+            add(engine, candidate).await;
+        }
+        Ok(())
+    }
+
+    async fn add_candidate(&mut self, candidate: String, mid: String) {
+        let candidate = RTCIceCandidateInit {
+            candidate,
+            sdp_mid: Some(mid),
+            ..Default::default()
+        };
+        match &self.engine {
+            Some(engine) if engine.remote_description().await.is_some() => add(engine, candidate).await,
+            _ => self.early.push(candidate),
+        }
+    }
+
+    /// Gives a channel its number, and to the writer and a reader.
+    fn attach(&mut self, channel: Arc<dyn DataChannel>, label: String, open: bool) {
+        let number = self.created;
+        self.created += 1;
+        let _ = self.writes.send(Write::Attach(Arc::clone(&channel)));
+        let (credit, reports) = (Arc::clone(&self.credit), self.reports.clone());
+        self.tasks.spawn(channel::read(number, label, open, channel, credit, reports));
+    }
+
+    async fn hear(&mut self, news: News) -> ControlFlow<()> {
+        match news {
+            News::Gathered => self.describe().await,
+            News::Ice(state) => return self.hear_ice(state),
+            News::Connection(state) => return self.hear_connection(state),
+            News::Arrived(channel) => self.arrived(channel).await,
+            News::Opened => {
+                self.opened += 1;
+                if self.opened == self.created {
+                    self.reports.pace.hurry_for(Duration::ZERO);
+                }
+            }
+            News::Ended { in_order } => {
+                self.ended += 1;
+                if !in_order {
+                    return self.fail("the engine stopped".into());
+                }
+                if self.ended == self.created {
+                    self.reports.event(RtcEvent::Closed);
+                    return Break(());
+                }
+            }
+            News::WriteFailed(reason) => return self.fail(reason),
+        }
+        Continue(())
+    }
+
+    /// The remote side's channels are open when they arrive.
+    async fn arrived(&mut self, channel: Arc<dyn DataChannel>) {
+        let Ok(label) = channel.label().await else {
+            return;
+        };
+        self.reports.pace.hurry_for(ARRIVAL_HURRY);
+        let number = self.created;
+        let announced = label.clone();
+        self.attach(channel, label, true);
+        self.reports.event(RtcEvent::ChannelOpen {
+            channel: number,
+            label: announced,
+        });
+    }
+
+    fn hear_ice(&mut self, state: Ice) -> ControlFlow<()> {
+        match state {
+            Ice::Connected | Ice::Completed if self.stage == Stage::Ice => {
+                self.stage = Stage::Dtls;
+                self.reports.event(RtcEvent::Progress(Stage::Dtls));
+            }
+            Ice::Connected | Ice::Completed if self.dead_at.take().is_some() => {
+                self.reports.event(RtcEvent::Responsive(true));
+            }
+            Ice::Disconnected if self.dead_at.is_none() => {
+                self.dead_at = Some(Instant::now() + setup::dead_after_silence(&self.config));
+                self.reports.event(RtcEvent::Responsive(false));
+            }
+            Ice::Failed => return self.fail("no pair of addresses reaches the peer".into()),
+            _ => {}
+        }
+        Continue(())
+    }
+
+    fn hear_connection(&mut self, state: RTCPeerConnectionState) -> ControlFlow<()> {
+        match state {
+            RTCPeerConnectionState::Connected if self.stage == Stage::Dtls => {
+                self.stage = Stage::Channels;
+                self.reports.event(RtcEvent::Progress(Stage::Channels));
+                Continue(())
+            }
+            RTCPeerConnectionState::Failed => self.fail("the encrypted handshake failed".into()),
+            RTCPeerConnectionState::Closed => {
+                self.reports.event(RtcEvent::Closed);
+                Break(())
+            }
+            _ => Continue(()),
+        }
+    }
+
+    async fn time_is_up(&mut self) -> ControlFlow<()> {
+        let now = Instant::now();
+        if self.gathering.is_some_and(|(_, at)| at <= now) {
+            self.describe().await;
+        }
+        if self.dead_at.is_some_and(|at| at <= now) {
+            let silence = setup::silent_after(&self.config) + setup::dead_after_silence(&self.config);
+            return self.fail(format!("the peer has not answered for {silence:?}"));
+        }
+        Continue(())
+    }
+
+    /// Reports the local description with the candidates there are.
+    async fn describe(&mut self) {
+        let Some((sdp_type, _)) = self.gathering.take() else {
+            return;
+        };
+        let Some(engine) = &self.engine else {
+            return;
+        };
+        if let Some(description) = engine.local_description().await {
+            self.reports.event(RtcEvent::LocalDescription(SessionDescription {
+                sdp_type,
+                sdp: setup::without_repeated_candidates(&description.sdp),
+            }));
+        }
+    }
+
+    fn fail(&mut self, reason: String) -> ControlFlow<()> {
+        let stage = self.stage;
+        self.reports.event(RtcEvent::Failed { stage, reason });
+        Break(())
+    }
+
+    /// Tells the peer as far as possible, and frees everything.
+    async fn end(mut self) {
+        self.reports.pace.end();
+        self.tasks.shutdown().await;
+        if let Some(engine) = self.engine.take()
+            && let Err(error) = engine.close().await
+        {
+            tracing::debug!(%error, "the engine did not close in good order");
+        }
+    }
+}
+
+async fn add(engine: &Arc<dyn PeerConnection>, candidate: RTCIceCandidateInit) {
+    if let Err(error) = engine.add_ice_candidate(candidate).await {
+        tracing::debug!(%error, "a remote candidate was not usable");
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

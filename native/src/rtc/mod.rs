@@ -1,0 +1,75 @@
+//! Peer connections by the `webrtc` crate. Nothing outside this module knows the engine.
+//!
+//! [`NativeRtc`] is the handle; an `actor` task owns the engine's connection and turns its news into
+//! [`RtcEvent`](crosspeer::platform::RtcEvent)s. Frames go around it: `channel` reads and writes them.
+//! What the engine needs so that it is fast and never stalls is in `setup` (settings), `runtime` (socket buffers),
+//! `pace` (when it looks again) and `gate` (what it must not hear yet).
+
+mod actor;
+mod channel;
+mod gate;
+mod observer;
+mod pace;
+mod runtime;
+mod setup;
+#[cfg(test)]
+mod tests;
+
+use actor::Actor;
+use channel::{Credit, Reports, Write};
+use crosspeer::Config;
+use crosspeer::platform::{Events, Rtc, RtcCommand, RtcId};
+use gate::Gate;
+use pace::Pace;
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+/// One peer connection. Dropping it ends it.
+#[derive(Debug)]
+pub struct NativeRtc {
+    commands: UnboundedSender<RtcCommand>,
+    writes: UnboundedSender<Write>,
+    credit: Arc<Credit>,
+    #[cfg(test)]
+    gate: Arc<Gate>,
+}
+
+impl NativeRtc {
+    // Unbounded, since `execute` never waits: the link bounds writes by `Written`; the rest are a few each.
+    #[allow(clippy::disallowed_methods)]
+    pub(crate) fn spawn(runtime: &tokio::runtime::Handle, id: RtcId, config: &Config, events: Events) -> Self {
+        let (commands, command_queue) = unbounded_channel();
+        let (writes, write_queue) = unbounded_channel();
+        let (news, news_queue) = unbounded_channel();
+        let (credit, gate) = (Arc::new(Credit::default()), Arc::new(Gate::default()));
+        let pace = Pace::new();
+        let reports = Reports { id, events, news, pace };
+        let actor = Actor::new(config, reports, writes.clone(), Arc::clone(&credit), Arc::clone(&gate));
+        runtime.spawn(actor.run(command_queue, news_queue, write_queue));
+        Self {
+            commands,
+            writes,
+            credit,
+            #[cfg(test)]
+            gate,
+        }
+    }
+}
+
+impl Rtc for NativeRtc {
+    fn execute(&self, command: RtcCommand) {
+        // After the connection has ended nobody listens, and nothing happens.
+        match command {
+            RtcCommand::Write { channel, frame } => {
+                let _ = self.writes.send(Write::Frame { channel, frame });
+            }
+            RtcCommand::Flush => {
+                let _ = self.writes.send(Write::Flush);
+            }
+            RtcCommand::Consumed { bytes } => self.credit.give_back(bytes),
+            other => {
+                let _ = self.commands.send(other);
+            }
+        }
+    }
+}

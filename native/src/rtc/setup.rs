@@ -1,0 +1,174 @@
+//! How the engine is built: its settings, its addresses, its servers.
+
+use super::observer::Observer;
+use super::runtime::{TunedRuntime, receive_window};
+use crosspeer::{Config, IceServer};
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
+use rtc::shared::ifaces::ifaces;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use webrtc::peer_connection::{
+    PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceServer, SettingEngine, SettingEngineBuilder,
+};
+
+/// How often each pair of addresses is tried, as aiortc does it. The engine's own 200 ms is most of its slow set-up.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// Relayed paths are nominated only after direct ones have had this long.
+const RELAY_WAIT: Duration = Duration::from_millis(500);
+/// What ProxyStore and Chromium advertise.
+const MAX_MESSAGE: u32 = 262_144;
+/// Sockets of one connection; a host with more addresses than this leaves the last out.
+const MAX_ADDRESSES: usize = 16;
+
+/// A new engine, not yet doing anything.
+pub(super) async fn engine(
+    config: &Config,
+    observer: Observer,
+    runtime: TunedRuntime,
+) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
+    let servers = config.ice_servers.iter().filter_map(supported).collect();
+    let built = PeerConnectionBuilder::new()
+        .with_configuration(RTCConfigurationBuilder::default().with_ice_servers(servers).build())
+        .with_setting_engine(settings(config))
+        .with_handler(Arc::new(observer))
+        .with_runtime(Arc::new(runtime))
+        .with_udp_addrs(addresses())
+        .build();
+    // Boxed: the engine's constructor is a large future.
+    Ok(Arc::new(Box::pin(built).await?))
+}
+
+fn settings(config: &Config) -> SettingEngine {
+    let checks = config.connect_timeout.as_millis() / CHECK_INTERVAL.as_millis();
+    SettingEngineBuilder::new()
+        .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(u16::try_from(checks).unwrap_or(u16::MAX)))
+        .with_host_acceptance_min_wait(Some(Duration::ZERO))
+        .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
+        .with_srflx_acceptance_min_wait(Some(Duration::ZERO))
+        .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
+        .with_ice_timeouts(
+            Some(silent_after(config)),
+            // The engine applies this to set-up too; how long a silent peer is waited for is decided by the actor.
+            Some(config.connect_timeout),
+            Some(keepalive(config)),
+        )
+        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_MESSAGE))
+        .with_sctp_max_receive_buffer_size(receive_window())
+        .build()
+}
+
+/// A peer that has answered nothing for this long is reported as not responsive: 2 s by default.
+pub(super) fn silent_after(config: &Config) -> Duration {
+    config.dead_after / 4
+}
+
+/// A peer that then stays silent for this much longer is dead: 3 s by default, 5 s in all.
+pub(super) fn dead_after_silence(config: &Config) -> Duration {
+    config.dead_after * 3 / 8
+}
+
+/// How often the peer is asked for a sign of life: 0.5 s by default; at most 2 s, which keeps NATs open.
+fn keepalive(config: &Config) -> Duration {
+    (config.dead_after / 16).clamp(Duration::from_millis(20), Duration::from_secs(2))
+}
+
+/// Every address a peer may reach us at: all interfaces, both families. Loopback only where there is nothing else.
+fn addresses() -> Vec<SocketAddr> {
+    let found = ifaces().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot list this host's network interfaces");
+        Vec::new()
+    });
+    let mut usable: Vec<SocketAddr> = Vec::new();
+    for ip in found.into_iter().filter_map(|interface| Some(interface.addr?.ip())) {
+        let address = SocketAddr::new(ip, 0);
+        if is_usable(ip) && !usable.contains(&address) {
+            usable.push(address);
+        }
+    }
+    usable.truncate(MAX_ADDRESSES);
+    if usable.is_empty() {
+        usable.push((Ipv4Addr::LOCALHOST, 0).into());
+    }
+    usable
+}
+
+/// Link-local addresses mean nothing without their interface, which a candidate cannot name.
+fn is_usable(ip: IpAddr) -> bool {
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(link_local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
+}
+
+/// The server with those of its URLs that the engine can use.
+fn supported(server: &IceServer) -> Option<RTCIceServer> {
+    let urls: Vec<String> = server.urls.iter().filter(|url| is_supported(url)).cloned().collect();
+    (!urls.is_empty()).then(|| RTCIceServer {
+        urls,
+        username: server.username.clone(),
+        credential: server.credential.clone(),
+    })
+}
+
+fn is_supported(url: &str) -> bool {
+    let lower = url.to_ascii_lowercase();
+    let plain = lower.split('?').next().unwrap_or_default();
+    let parsed = if plain.starts_with("stun:") { plain } else { &lower };
+    if lower.starts_with("turns:") || lower.starts_with("stuns:") || lower.contains("transport=tcp") {
+        tracing::warn!(url, "skipped: STUN and TURN work over UDP only here; give a `turn:…?transport=udp` URL");
+        return false;
+    }
+    if let Err(error) = rtc::ice::url::Url::parse_url(parsed) {
+        tracing::warn!(url, %error, "skipped: not a STUN or TURN URL, as `stun:host:port` or `turn:host:port`");
+        return false;
+    }
+    true
+}
+
+/// The engine repeats candidates; each is wanted once.
+pub(super) fn without_repeated_candidates(sdp: &str) -> String {
+    let mut seen = std::collections::HashSet::new();
+    let keep = |line: &&str| !line.starts_with("a=candidate:") || seen.insert(line.trim_end().to_owned());
+    sdp.split_inclusive('\n').filter(keep).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turn_over_tcp_and_malformed_urls_are_skipped() {
+        let mut server = IceServer::new("stun:stun.example:3478");
+        for url in [
+            "turn:turn.example?transport=udp",
+            "turn:turn.example?transport=tcp",
+            "turns:turn.example",
+            "http://x",
+            "",
+        ] {
+            server.urls.push(url.into());
+        }
+        let kept = supported(&server).unwrap();
+        assert_eq!(kept.urls, ["stun:stun.example:3478", "turn:turn.example?transport=udp"]);
+        assert!(supported(&IceServer::new("stun")).is_none());
+    }
+
+    #[test]
+    fn a_candidate_is_written_once() {
+        let sdp = "m=application 9 X\r\na=candidate:1 1 udp 1 h 1 typ host\r\na=candidate:1 1 udp 1 h 1 typ host\r\na=mid:0\r\na=mid:0\r\n";
+        let cleaned = without_repeated_candidates(sdp);
+        assert_eq!(cleaned.matches("a=candidate:").count(), 1);
+        assert_eq!(cleaned.matches("a=mid:0").count(), 2);
+    }
+
+    #[test]
+    fn addresses_are_never_link_local_and_never_none() {
+        let found = addresses();
+        assert!(!found.is_empty());
+        assert!(found.len() == 1 || found.iter().all(|address| is_usable(address.ip())));
+    }
+}
