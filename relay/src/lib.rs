@@ -1,1 +1,34 @@
-//! The relay server.
+//! The relay server: sockets around [`crosspeer::relay::Switchboard`].
+//!
+//! Peers meet here. A relay carries only session descriptions, a few KiB for each connection; what peers say to each other
+//! never passes it. It speaks ProxyStore's protocol, so that Python peers can use it and it can replace
+//! `proxystore-relay`, configuration file and all.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), crosspeer_relay::RelayError> {
+//! use crosspeer_relay::{Relay, RelayConfig};
+//!
+//! let relay = Relay::bind(RelayConfig::default()).await?; // every interface, port 8700
+//! println!("ws://{}", relay.local_addr());
+//! relay.serve(std::future::pending()).await; // or until some future is ready
+//! # Ok(()) }
+//! ```
+//!
+//! [`Relay`] is a server of its own; a [`Hub`] is the same relay as an axum router, beside other routes of a server you
+//! have. [`run`] is the whole program behind `crosspeer-relay` and `crosspeer relay`.
+#![forbid(unsafe_code)]
+
+mod args;
+mod client;
+mod config;
+mod http;
+mod hub;
+mod logging;
+mod mailbox;
+mod server;
+mod tls;
+
+pub use args::{RelayArgs, run};
+pub use config::{AuthConfig, Level, Limits, LoggingConfig, RelayConfig, RelayError};
+pub use hub::Hub;
+pub use server::Relay;

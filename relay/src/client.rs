@@ -1,0 +1,153 @@
+//! One client's socket: what it says goes to the hub, what is in its mailbox goes out.
+
+use crate::hub::Hub;
+use crate::mailbox::{Mail, Mailbox};
+use crosspeer::relay::{ConnId, close_code};
+use futures_util::future::{self, Either};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::sleep;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error};
+use tracing::debug;
+
+/// How a client's sending side ended.
+enum End {
+    /// It closed, answered our closing, or is lost.
+    Gone,
+    /// It must not go on, and what it still sends cannot be read.
+    Refused(u16, &'static str),
+}
+
+/// Serves a client until it is gone.
+pub(crate) async fn serve<S>(hub: Hub, socket: WebSocketStream<S>, remote: Option<SocketAddr>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (conn, mailbox) = hub.on_open();
+    debug!(conn = conn.0, ?remote, "connected");
+    let heard = AtomicBool::new(true);
+    tokio::select! {
+        () = talk(&hub, conn, &mailbox, socket, &heard) => {}
+        () = watch(&hub, conn, &mailbox, &heard) => {}
+    }
+    hub.on_close(conn);
+    debug!(conn = conn.0, "disconnected");
+}
+
+/// Reads and writes until both are done.
+async fn talk<S>(hub: &Hub, conn: ConnId, mailbox: &Mailbox, socket: WebSocketStream<S>, heard: &AtomicBool)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut sink, mut stream) = socket.split();
+    let refused = {
+        let reading = pin!(read(hub, conn, &mut stream, heard));
+        let writing = pin!(write(mailbox, &mut sink));
+        match future::select(reading, writing).await {
+            Either::Left((End::Gone, _)) => false,
+            Either::Left((End::Refused(code, reason), writing)) => {
+                hub.close(conn, code, reason);
+                writing.await.is_ok()
+            }
+            Either::Right((Ok(()), reading)) => matches!(reading.await, End::Refused(..)),
+            Either::Right((Err(error), _)) => {
+                debug!(conn = conn.0, "writing failed: {error}");
+                false
+            }
+        }
+    };
+    if refused && let Ok(socket) = sink.reunite(stream) {
+        discard(socket.into_inner()).await;
+    }
+}
+
+async fn read<S>(hub: &Hub, conn: ConnId, stream: &mut SplitStream<WebSocketStream<S>>, heard: &AtomicBool) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(message) = stream.next().await {
+        heard.store(true, Ordering::Relaxed);
+        match message {
+            Ok(Message::Text(text)) => hub.on_text(conn, &text).await,
+            Ok(Message::Binary(_)) => hub.on_binary(conn),
+            Ok(_) => {}
+            Err(Error::Capacity(error)) => {
+                debug!(conn = conn.0, "{error}");
+                let (code, reason) = hub.oversize();
+                return End::Refused(code, reason);
+            }
+            Err(Error::Utf8(_)) => return End::Refused(1007, "The text is not UTF-8."),
+            Err(Error::Protocol(error)) => {
+                debug!(conn = conn.0, "{error}");
+                return End::Refused(1002, "Not the WebSocket protocol.");
+            }
+            Err(error) => {
+                debug!(conn = conn.0, "reading failed: {error}");
+                return End::Gone;
+            }
+        }
+    }
+    End::Gone
+}
+
+/// Writes what the mailbox holds, up to and including its close frame.
+async fn write<S>(mailbox: &Mailbox, sink: &mut SplitSink<WebSocketStream<S>, Message>) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let mut mail = Some(mailbox.next().await);
+        while let Some(next) = mail {
+            match next {
+                Mail::Text(text) => sink.feed(Message::Text(text)).await?,
+                Mail::Ping => sink.feed(Message::Ping(Bytes::new())).await?,
+                Mail::Close(code, reason) => {
+                    let frame = CloseFrame {
+                        code: code.into(),
+                        reason: reason.into(),
+                    };
+                    return sink.send(Message::Close(Some(frame))).await;
+                }
+            }
+            mail = mailbox.try_next();
+        }
+        sink.flush().await?;
+    }
+}
+
+/// Ends when the client has to be given up: some time after its mailbox was closed, by whom ever, if need be by this.
+async fn watch(hub: &Hub, conn: ConnId, mailbox: &Mailbox, heard: &AtomicBool) {
+    tokio::select! {
+        () = mailbox.closed() => {}
+        () = silence(hub, mailbox, heard) => hub.close(conn, close_code::INTERNAL_ERROR, "keepalive ping timeout"),
+    }
+    sleep(hub.limits().close_timeout).await;
+}
+
+/// Pings the client; ends when it is not heard in time.
+async fn silence(hub: &Hub, mailbox: &Mailbox, heard: &AtomicBool) {
+    let limits = hub.limits();
+    loop {
+        sleep(limits.ping_interval).await;
+        heard.store(false, Ordering::Relaxed);
+        mailbox.ping();
+        sleep(limits.ping_timeout).await;
+        if !heard.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+/// Says that no more comes and throws away what does, so that the close frame is not lost in a reset.
+async fn discard<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
+    if io.shutdown().await.is_ok() {
+        let mut buffer = vec![0; 4096];
+        while matches!(io.read(&mut buffer).await, Ok(1..)) {}
+    }
+}

@@ -1,0 +1,181 @@
+//! All clients of one relay: the switchboard, and a mailbox for each socket.
+
+use crate::config::{Limits, RelayConfig};
+use crate::mailbox::Mailbox;
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use crosspeer::relay::{ConnId, Incoming, MAX_FRAME_BYTES, Switchboard, SwitchboardOutput, close_code};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+const SHUTTING_DOWN: &str = "The relay is shutting down.";
+
+/// A relay without a server of its own. Cheap to clone.
+///
+/// It answers WebSocket requests at any path; see [`router`](Self::router).
+#[derive(Debug, Clone)]
+pub struct Hub(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    max_message: usize,
+    /// The close code for larger messages, and its reason.
+    oversize: (u16, &'static str),
+    state: Mutex<Inner>,
+    gone: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    board: Switchboard,
+    mailboxes: HashMap<ConnId, Arc<Mailbox>>,
+    next: u64,
+    closing: bool,
+}
+
+impl Hub {
+    /// A relay with this configuration's limits; what concerns a server of its own (addresses, TLS, logs) is not used.
+    pub fn new(config: &RelayConfig) -> Self {
+        let max_message = config.max_message();
+        Self(Arc::new(Shared {
+            limits: config.limits.clone(),
+            max_message,
+            oversize: match max_message {
+                MAX_FRAME_BYTES => (close_code::TOO_BIG, "frame exceeds limit of 1048576 bytes"),
+                _ => (close_code::MESSAGE_TOO_LONG, "Message length exceeds limit."),
+            },
+            state: Mutex::default(),
+            gone: Notify::new(),
+        }))
+    }
+
+    /// Routes for a server of your own: merge it, nest it, or use it as a fallback.
+    ///
+    /// At any path, a WebSocket request becomes a client, `GET …/healthz` says how it goes, and anything else is 426.
+    pub fn router(&self) -> Router {
+        Router::new().fallback(answer).with_state(self.clone())
+    }
+
+    /// How many clients are registered.
+    pub fn registered(&self) -> usize {
+        self.lock().board.len()
+    }
+
+    /// The name and UUID of everyone who is registered, by name.
+    pub fn clients(&self) -> Vec<(String, String)> {
+        let inner = self.lock();
+        let clients = inner.board.clients();
+        let mut names: Vec<_> = clients.map(|c| (c.name.clone(), c.uuid.to_string())).collect();
+        drop(inner);
+        names.sort();
+        names
+    }
+
+    /// Closes every client with 1001, takes no more, and waits until they are gone, but no longer than
+    /// [`Limits::close_timeout`].
+    pub async fn shut_down(&self) {
+        self.lock().closing = true;
+        self.tell(|board| board.close_all(close_code::GOING_AWAY, SHUTTING_DOWN));
+        let all_gone = async {
+            loop {
+                let gone = self.0.gone.notified(); // hears of whoever goes from here on
+                if self.lock().mailboxes.is_empty() {
+                    return;
+                }
+                gone.await;
+            }
+        };
+        let _ = tokio::time::timeout(self.0.limits.close_timeout, all_gone).await;
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn max_message(&self) -> usize {
+        self.0.max_message
+    }
+
+    pub(crate) fn oversize(&self) -> (u16, &'static str) {
+        self.0.oversize
+    }
+
+    pub(crate) fn on_open(&self) -> (ConnId, Arc<Mailbox>) {
+        let mut inner = self.lock();
+        let conn = ConnId(inner.next);
+        inner.next += 1;
+        let mailbox = Arc::new(Mailbox::default());
+        inner.mailboxes.insert(conn, mailbox.clone());
+        inner.board.on_open(conn);
+        let closing = inner.closing;
+        drop(inner);
+        if closing {
+            self.close(conn, close_code::GOING_AWAY, SHUTTING_DOWN);
+        }
+        (conn, mailbox)
+    }
+
+    /// Takes a text frame; returns when its sender may be heard again.
+    pub(crate) async fn on_text(&self, conn: ConnId, text: &str) {
+        let incoming = Incoming::read(text); // the longest part of it, so not under the lock
+        if let Some((target, mailbox)) = self.tell(|board| board.on_incoming(conn, incoming))
+            && !mailbox.wait_for_room(&self.0.limits).await
+        {
+            self.close(
+                target,
+                close_code::POLICY,
+                "The client does not read what is sent to it.",
+            );
+        }
+    }
+
+    pub(crate) fn on_binary(&self, conn: ConnId) {
+        self.tell(|board| board.on_binary(conn));
+    }
+
+    pub(crate) fn close(&self, conn: ConnId, code: u16, reason: &'static str) {
+        self.tell(|board| board.close(conn, code, reason));
+    }
+
+    pub(crate) fn on_close(&self, conn: ConnId) {
+        self.lock().mailboxes.remove(&conn);
+        self.tell(|board| board.on_close(conn));
+        self.0.gone.notify_waiters();
+    }
+
+    /// Tells the switchboard something and carries out what it wants. Returns a client whose mailbox is full by it.
+    fn tell(&self, what: impl FnOnce(&mut Switchboard)) -> Option<(ConnId, Arc<Mailbox>)> {
+        let mut inner = self.lock();
+        what(&mut inner.board);
+        let mut full = None;
+        while let Some(output) = inner.board.poll_output() {
+            match output {
+                SwitchboardOutput::Send { conn, text } => {
+                    if let Some(mailbox) = inner.mailboxes.get(&conn)
+                        && mailbox.put(text, &self.0.limits)
+                    {
+                        full = Some((conn, mailbox.clone()));
+                    }
+                }
+                SwitchboardOutput::Close { conn, code, reason } => {
+                    if let Some(mailbox) = inner.mailboxes.get(&conn) {
+                        mailbox.close(code, reason);
+                    }
+                }
+            }
+        }
+        full
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn answer(State(hub): State<Hub>, request: Request) -> axum::response::Response {
+    let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    crate::http::answer(&hub, request, remote)
+}

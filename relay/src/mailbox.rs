@@ -1,0 +1,142 @@
+//! What waits to be written to one client: bounded, filled by other clients' tasks, emptied by its own.
+
+use crate::config::Limits;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// The next thing to write.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Mail {
+    Text(Utf8Bytes),
+    Ping,
+    /// The last: a close frame.
+    Close(u16, &'static str),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    inner: Mutex<Inner>,
+    /// Something was put in.
+    filled: Notify,
+    /// Something was taken out, or it is closed.
+    taken: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    queue: VecDeque<Utf8Bytes>,
+    bytes: usize,
+    ping: bool,
+    close: Option<(u16, &'static str)>,
+    closing: bool,
+    /// When the client last took something, or the queue began.
+    progress: Option<Instant>,
+}
+
+impl Mailbox {
+    /// Puts a message in; `true`: now it is full. It is never refused: who fills it [waits](Self::wait_for_room).
+    pub(crate) fn put(&self, text: String, limits: &Limits) -> bool {
+        let mut inner = self.lock();
+        if inner.closing {
+            return false;
+        }
+        if inner.queue.is_empty() {
+            inner.progress = Some(Instant::now());
+        }
+        inner.bytes += text.len();
+        inner.queue.push_back(text.into());
+        let full = inner.is_full(limits);
+        drop(inner);
+        self.filled.notify_one();
+        full
+    }
+
+    pub(crate) fn ping(&self) {
+        self.lock().ping = true;
+        self.filled.notify_one();
+    }
+
+    /// Closes it: what is in it still goes out, then a close frame.
+    pub(crate) fn close(&self, code: u16, reason: &'static str) {
+        let mut inner = self.lock();
+        if !inner.closing {
+            inner.closing = true;
+            inner.close = Some((code, reason));
+        }
+        drop(inner);
+        self.filled.notify_one();
+        self.taken.notify_waiters();
+    }
+
+    /// The next thing to write, when there is one.
+    pub(crate) async fn next(&self) -> Mail {
+        loop {
+            if let Some(mail) = self.try_next() {
+                return mail;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// The next thing to write, if there is one.
+    pub(crate) fn try_next(&self) -> Option<Mail> {
+        let mut inner = self.lock();
+        if std::mem::take(&mut inner.ping) {
+            return Some(Mail::Ping);
+        }
+        if let Some(text) = inner.queue.pop_front() {
+            inner.bytes -= text.len();
+            inner.progress = Some(Instant::now());
+            drop(inner);
+            self.taken.notify_waiters();
+            return Some(Mail::Text(text));
+        }
+        inner.queue = VecDeque::new(); // an idle client costs nothing
+        inner.close.take().map(|(code, reason)| Mail::Close(code, reason))
+    }
+
+    /// Waits until there is room, or its client has stalled (`false`).
+    pub(crate) async fn wait_for_room(&self, limits: &Limits) -> bool {
+        loop {
+            let taken = self.taken.notified(); // hears of what is taken from here on
+            let Some(until) = self.full_until(limits) else {
+                return true;
+            };
+            if until <= Instant::now() {
+                return false;
+            }
+            let _ = tokio::time::timeout_at(until, taken).await;
+        }
+    }
+
+    /// If it is full, the time by which its client must have taken something.
+    fn full_until(&self, limits: &Limits) -> Option<Instant> {
+        let inner = self.lock();
+        let progress = inner.progress.filter(|_| inner.is_full(limits))?;
+        Some(progress + limits.stall_timeout)
+    }
+
+    /// Waits until it is closed.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let taken = self.taken.notified();
+            if self.lock().closing {
+                return;
+            }
+            taken.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn is_full(&self, limits: &Limits) -> bool {
+        !self.closing && (self.queue.len() > limits.queue_messages || self.bytes > limits.queue_bytes)
+    }
+}

@@ -1,0 +1,166 @@
+//! A relay with a server of its own: listening, TLS, shutting down.
+
+use crate::config::{RelayConfig, RelayError};
+use crate::hub::Hub;
+use crate::{http, tls};
+use axum::body::Body;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, info, warn};
+
+/// The time for TLS, and again for the request's headers.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a request's headers.
+const MAX_HEADERS: usize = 16 << 10;
+
+/// A relay that listens.
+#[derive(Debug)]
+pub struct Relay {
+    hub: Hub,
+    listeners: Vec<TcpListener>,
+    local_addr: SocketAddr,
+    acceptor: Option<Acceptor>,
+}
+
+#[derive(Clone)]
+struct Acceptor(TlsAcceptor);
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Acceptor")
+    }
+}
+
+impl Relay {
+    /// Listens; clients are served from [`serve`](Self::serve) on.
+    ///
+    /// # Errors
+    /// The configuration cannot be used, a certificate cannot be read, or the address cannot be bound.
+    pub async fn bind(config: RelayConfig) -> Result<Self, RelayError> {
+        config.validate()?;
+        let acceptor = tls::acceptor(&config)?.map(Acceptor);
+        let failed = |source| RelayError::Bind {
+            address: config.address(),
+            source,
+        };
+        let listeners = listen(&config).await.map_err(failed)?;
+        let local_addr = listeners[0].local_addr().map_err(failed)?;
+        Ok(Self {
+            hub: Hub::new(&config),
+            listeners,
+            local_addr,
+            acceptor,
+        })
+    }
+
+    /// Where it listens; with a configured port of 0, the port the system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Its clients.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Serves until `shutdown`, then closes every client with 1001 and waits for them for a moment
+    /// ([`Limits::close_timeout`](crate::Limits::close_timeout)).
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            hub,
+            listeners,
+            acceptor,
+            ..
+        } = self;
+        let scheme = if acceptor.is_some() { "wss" } else { "ws" };
+        info!("listening on {scheme}://{}", self.local_addr);
+        let accepting = listeners
+            .into_iter()
+            .map(|listener| accept(listener, &hub, acceptor.as_ref()));
+        let accepting = futures_util::future::join_all(accepting);
+        tokio::select! {
+            _ = accepting => {}
+            () = shutdown => {}
+        }
+        info!(clients = hub.registered(), "shutting down");
+        hub.shut_down().await;
+    }
+}
+
+/// Binds every address of the host that can be bound, and at least one, all with one port.
+async fn listen(config: &RelayConfig) -> std::io::Result<Vec<TcpListener>> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut failure = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for mut address in config.addresses().await? {
+        if let Some(first) = listeners.first() {
+            if config.one_host().is_none() {
+                break;
+            }
+            address.set_port(first.local_addr()?.port());
+        }
+        match TcpListener::bind(address).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => failure = error,
+        }
+    }
+    match listeners.is_empty() {
+        true => Err(failure),
+        false => Ok(listeners),
+    }
+}
+
+async fn accept(listener: TcpListener, hub: &Hub, acceptor: Option<&Acceptor>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => {
+                let (hub, acceptor) = (hub.clone(), acceptor.cloned());
+                tokio::spawn(connection(stream, remote, hub, acceptor));
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: it passes when a client leaves.
+                warn!("cannot accept a connection: {error}");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, remote: SocketAddr, hub: Hub, acceptor: Option<Acceptor>) {
+    let _ = stream.set_nodelay(true);
+    let Some(Acceptor(acceptor)) = acceptor else {
+        return requests(stream, remote, hub).await;
+    };
+    match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => requests(stream, remote, hub).await,
+        Ok(Err(error)) => debug!(%remote, "TLS handshake failed: {error}"),
+        Err(_) => debug!(%remote, "TLS handshake timed out"),
+    }
+}
+
+async fn requests<S>(stream: S, remote: SocketAddr, hub: Hub)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let response = http::answer(&hub, request.map(Body::new), Some(remote));
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE_TIMEOUT)
+        .max_buf_size(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
+    if let Err(error) = served {
+        debug!(%remote, "HTTP: {error}");
+    }
+}
