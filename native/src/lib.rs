@@ -11,11 +11,14 @@
 //!     └─ open_socket   ──→  socket      the relay's WebSocket; tls: whom it trusts
 //! ```
 
+mod handle;
 mod platform;
 mod rtc;
 mod socket;
 mod tls;
 
+pub use crosspeer::{Config, Error, Message, PeerConnection, Result, State};
+pub use handle::{PeerManager, RelayClient};
 pub use platform::Native;
 pub use rtc::NativeRtc;
 pub use socket::NativeSocket;

@@ -1,0 +1,332 @@
+//! Two engines wired to each other by hand, on this host's own addresses.
+
+use super::*;
+use crosspeer::Stage;
+use crosspeer::platform::{Event, RtcEvent, SdpType};
+use futures_channel::mpsc::UnboundedReceiver;
+use futures_util::StreamExt;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Release;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Nothing here takes long; a test that hangs ends with this.
+const HANG: Duration = Duration::from_secs(60);
+const SEND_BUFFER: usize = 1 << 20;
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.ice_servers.clear();
+    config
+}
+
+struct Side {
+    rtc: NativeRtc,
+    events: UnboundedReceiver<Event>,
+}
+
+impl Side {
+    fn new(config: &Config) -> Self {
+        let (events, received) = Events::channel();
+        let rtc = NativeRtc::spawn(&tokio::runtime::Handle::current(), RtcId(1), config, events);
+        Self { rtc, events: received }
+    }
+
+    async fn next(&mut self) -> RtcEvent {
+        match timeout(HANG, self.events.next()).await.expect("an event").expect("more") {
+            Event::Rtc(RtcId(1), event) => event,
+            other => panic!("not this connection's: {other:?}"),
+        }
+    }
+
+    async fn until<T>(&mut self, mut wanted: impl FnMut(RtcEvent) -> Option<T>) -> T {
+        loop {
+            let event = self.next().await;
+            if let RtcEvent::Failed { stage, reason } = &event {
+                assert!(wanted(event.clone()).is_some(), "failed at {stage}: {reason}");
+            }
+            if let Some(found) = wanted(event) {
+                return found;
+            }
+        }
+    }
+
+    async fn description(&mut self, wanted: SdpType) -> String {
+        self.until(|event| match event {
+            RtcEvent::LocalDescription(description) => {
+                assert_eq!(description.sdp_type, wanted);
+                Some(description.sdp)
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for all channels; returns their labels by number.
+    async fn opened(&mut self, channels: u16) -> HashMap<u16, String> {
+        let mut open = HashMap::new();
+        self.until(|event| {
+            if let RtcEvent::ChannelOpen { channel, label } = event {
+                assert!(open.insert(channel, label).is_none(), "opened twice");
+            }
+            (open.len() == usize::from(channels)).then_some(())
+        })
+        .await;
+        open
+    }
+
+    fn write(&self, channel: u16, frame: &[u8]) {
+        let frame = frame.into();
+        self.rtc.execute(RtcCommand::Write { channel, frame });
+    }
+
+    async fn frame(&mut self) -> (u16, bytes::Bytes) {
+        let (channel, data) = self
+            .until(|event| match event {
+                RtcEvent::Frame { channel, data, binary } => binary.then_some((channel, data)),
+                _ => None,
+            })
+            .await;
+        self.rtc.execute(RtcCommand::Consumed { bytes: data.len() });
+        (channel, data)
+    }
+
+    async fn ended(&mut self) {
+        self.until(|event| matches!(event, RtcEvent::Closed).then_some(())).await;
+    }
+}
+
+async fn describe(config: &Config, channels: u16, ordered: bool) -> (Side, Side) {
+    let (mut a, mut b) = (Side::new(config), Side::new(config));
+    a.rtc.execute(RtcCommand::Offer { channels, ordered });
+    let offer = a.description(SdpType::Offer).await;
+    b.rtc.execute(RtcCommand::Answer {
+        offer,
+        send_buffer: SEND_BUFFER,
+    });
+    let answer = b.description(SdpType::Answer).await;
+    a.rtc.execute(RtcCommand::Complete {
+        answer,
+        send_buffer: SEND_BUFFER,
+    });
+    (a, b)
+}
+
+async fn connect(channels: u16, ordered: bool) -> (Side, Side) {
+    let (mut a, mut b) = describe(&config(), channels, ordered).await;
+    let labels = a.opened(channels).await;
+    assert_eq!(labels[&0], format!("p2p-0-{channels}"));
+    let mut theirs: Vec<_> = b.opened(channels).await.into_values().collect();
+    let mut ours: Vec<_> = labels.into_values().collect();
+    theirs.sort();
+    ours.sort();
+    assert_eq!(ours, theirs);
+    (a, b)
+}
+
+fn pattern(bytes: usize, seed: usize) -> Vec<u8> {
+    (0..bytes).map(|i| (i * 31 + seed * 7 + i / 251) as u8).collect()
+}
+
+async fn frames_arrive_byte_for_byte(channels: u16, ordered: bool) {
+    let (mut a, mut b) = connect(channels, ordered).await;
+    let sizes = [1, 19, 1160, 16 << 10, 32_786, 64 << 10, 262_144];
+    for (from_a, (from, to)) in [(true, (0, 1)), (false, (1, 0))] {
+        let sides = [&mut a, &mut b];
+        let [first, second] = sides;
+        let (sender, receiver): (&mut Side, &mut Side) = if from < to { (first, second) } else { (second, first) };
+        assert_eq!(from_a, from < to);
+        let mut expected = Vec::new();
+        for (number, size) in sizes.into_iter().enumerate() {
+            let frame = pattern(size, number);
+            sender.write(number as u16 % channels, &frame);
+            expected.push(frame);
+        }
+        let mut received = Vec::new();
+        for _ in sizes {
+            received.push(receiver.frame().await.1.to_vec());
+        }
+        expected.sort();
+        received.sort();
+        assert!(received == expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_of_any_size_arrive_on_one_ordered_channel() {
+    frames_arrive_byte_for_byte(1, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_of_any_size_arrive_on_four_unordered_channels() {
+    frames_arrive_byte_for_byte(4, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_is_reported_stage_by_stage() {
+    let (mut a, mut b) = describe(&config(), 1, true).await;
+    for side in [&mut a, &mut b] {
+        let mut stages = Vec::new();
+        side.until(|event| match event {
+            RtcEvent::Progress(stage) => {
+                stages.push(stage);
+                None
+            }
+            RtcEvent::ChannelOpen { .. } => Some(()),
+            _ => None,
+        })
+        .await;
+        assert_eq!(stages, [Stage::Dtls, Stage::Channels]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_flushed_is_not_lost_by_closing() {
+    let (mut a, mut b) = connect(1, true).await;
+    for number in 0..200 {
+        a.write(0, &pattern(32 << 10, number));
+    }
+    a.rtc.execute(RtcCommand::Flush);
+    let reader = tokio::spawn(async move {
+        for number in 0..200 {
+            assert!(b.frame().await.1 == pattern(32 << 10, number));
+        }
+        b.ended().await;
+    });
+    let mut written = 0;
+    a.until(|event| match event {
+        RtcEvent::Written { bytes, .. } => {
+            written += bytes;
+            None
+        }
+        RtcEvent::Flushed => Some(()),
+        _ => None,
+    })
+    .await;
+    assert_eq!(written, 200 * (32 << 10));
+    a.rtc.execute(RtcCommand::Close);
+    reader.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_the_handle_closes_the_connection_for_the_peer() {
+    let (a, mut b) = connect(2, false).await;
+    drop(a);
+    b.ended().await;
+    // Nothing follows, since the actor has ended.
+    assert!(timeout(HANG, b.events.next()).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_vanishes_is_noticed() {
+    let mut config = config();
+    config.dead_after = Duration::from_secs(2);
+    let (mut a, mut b) = describe(&config, 1, true).await;
+    a.opened(1).await;
+    b.opened(1).await;
+    b.rtc.gate.muted.store(true, Release);
+    let mut responsive = true;
+    let stage = a
+        .until(|event| match event {
+            RtcEvent::Responsive(now) => {
+                responsive = now;
+                None
+            }
+            RtcEvent::Failed { stage, .. } => Some(stage),
+            _ => None,
+        })
+        .await;
+    assert!(!responsive);
+    assert_eq!(stage, Stage::Channels);
+}
+
+/// `frame_bytes` × `frames` to a reader that takes nothing until its read-ahead is used up.
+async fn a_stalled_reader_loses_nothing(frame_bytes: usize, frames: usize, ordered: bool) {
+    let (a, mut b) = connect(1, ordered).await;
+    let frame = pattern(frame_bytes, 1);
+    for _ in 0..frames {
+        a.write(0, &frame);
+    }
+    let mut ahead = 0;
+    while ahead < READ_AHEAD {
+        ahead += b
+            .until(|event| match event {
+                RtcEvent::Frame { data, .. } => Some(data.len()),
+                _ => None,
+            })
+            .await;
+    }
+    // No more than the credit comes, even though the sender has much more to send.
+    assert!(timeout(Duration::from_millis(300), b.events.next()).await.is_err());
+    b.rtc.execute(RtcCommand::Consumed { bytes: ahead });
+    for _ in ahead / frame_bytes..frames {
+        assert!(b.frame().await.1 == frame);
+    }
+}
+
+const READ_AHEAD: usize = crosspeer::platform::READ_AHEAD_BYTES;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_frames_to_a_stalled_reader_all_arrive_once_it_reads() {
+    a_stalled_reader_loses_nothing(1024, 12_000, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_frames_to_a_stalled_reader_all_arrive_once_it_reads() {
+    a_stalled_reader_loses_nothing(64 << 10, 200, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_description_that_is_none_fails_at_the_peers_stage() {
+    for offer in ["", "nonsense", "v=0\r\n"] {
+        let mut side = Side::new(&config());
+        side.rtc.execute(RtcCommand::Answer {
+            offer: offer.into(),
+            send_buffer: SEND_BUFFER,
+        });
+        let stage = side
+            .until(|event| match event {
+                RtcEvent::Failed { stage, .. } => Some(stage),
+                _ => None,
+            })
+            .await;
+        assert_eq!(stage, Stage::Peer, "{offer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stun_server_that_does_not_answer_only_costs_its_time() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut config = config();
+    let url = format!("stun:{}", silent.local_addr().unwrap());
+    config.ice_servers.push(crosspeer::IceServer::new(url));
+    config.gather_timeout = Duration::from_millis(200);
+    let mut side = Side::new(&config);
+    side.rtc.execute(RtcCommand::Offer {
+        channels: 1,
+        ordered: true,
+    });
+    let offer = side.description(SdpType::Offer).await;
+    assert!(offer.contains("typ host"), "{offer}");
+    assert!(offer.contains("a=max-message-size:262144"), "{offer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_leave_nothing_behind() {
+    let open_files = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let (files_before, tasks_before) = (open_files(), tasks());
+    for _ in 0..200 {
+        let (mut a, b) = connect(1, true).await;
+        drop(b);
+        a.ended().await;
+    }
+    // The last ones may still be closing.
+    timeout(HANG, async {
+        while tasks() > tasks_before || open_files() > files_before + 20 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("tasks or sockets are left");
+}
