@@ -1,0 +1,217 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use crosspeer::IceServer;
+use std::path::PathBuf;
+use std::time::Duration;
+use uuid::Uuid;
+
+const EXIT_CODES: &str = "Exit codes:
+  0    done
+  1    failed
+  2    wrong usage
+  3    the relay cannot be reached, or refused
+  4    the other peer is not available
+  5    timed out
+  6    a file was refused, or its checksum was wrong
+  130  interrupted";
+
+/// Send and receive files and messages between peers, directly, over WebRTC.
+#[derive(Debug, Parser)]
+#[command(name = "crosspeer", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// One JSON object per line on stdout, each with a `type`
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Log lines on stderr: error, warn, info, debug, trace, or a filter such as crosspeer=debug
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Send every message back as it came; prints this peer's UUID on the first line
+    #[command(after_help = EXIT_CODES)]
+    Echo(EchoArgs),
+    /// Send messages, files and folders to a peer that runs `crosspeer receive` (or any ProxyStore peer)
+    #[command(after_help = EXIT_CODES)]
+    Send(SendArgs),
+    /// Receive files and messages into a folder; prints this peer's UUID on the first line
+    #[command(after_help = EXIT_CODES)]
+    Receive(ReceiveArgs),
+    /// Measure round trips to a peer that runs `crosspeer echo`
+    #[command(after_help = EXIT_CODES)]
+    Ping(PingArgs),
+    /// Find out what stands in the way: addresses, relay, STUN, NAT, TURN
+    #[command(after_help = EXIT_CODES)]
+    Doctor(DoctorArgs),
+    /// Run a relay, where peers meet
+    Relay(crosspeer_relay::RelayArgs),
+}
+
+/// How to reach the relay, and through it a peer.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConnectArgs {
+    /// The relay, such as ws://127.0.0.1:8700 or wss://relay.example
+    #[arg(long, value_name = "URL")]
+    pub(crate) relay: String,
+    /// This peer's UUID; a random one if not given
+    #[arg(long, value_name = "UUID")]
+    pub(crate) uuid: Option<Uuid>,
+    /// This peer's name, shown to others; the host's if not given
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Data channels of connections this side makes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) channels: u16,
+    /// STUN server, such as stun:host:3478; may be repeated; replaces the default, Google's
+    #[arg(long, value_name = "URL")]
+    pub(crate) stun: Vec<String>,
+    /// Use no STUN server
+    #[arg(long, conflicts_with = "stun")]
+    pub(crate) no_stun: bool,
+    #[command(flatten)]
+    pub(crate) turn: TurnArgs,
+    #[command(flatten)]
+    pub(crate) tls: RelayTlsArgs,
+    /// Seconds to wait for the relay, and then for the peer
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+/// TURN servers.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TurnArgs {
+    /// TURN server, such as turn:host:3478; may be repeated
+    #[arg(long, value_name = "URL", requires = "turn_user", requires = "turn_password")]
+    pub(crate) turn: Vec<String>,
+    /// The TURN servers' user name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) turn_user: Option<String>,
+    /// The TURN servers' password
+    #[arg(long, value_name = "PASSWORD")]
+    pub(crate) turn_password: Option<String>,
+}
+
+impl TurnArgs {
+    pub(crate) fn servers(&self) -> Vec<IceServer> {
+        let user = self.turn_user.clone().unwrap_or_default();
+        let password = self.turn_password.clone().unwrap_or_default();
+        let server = |url: &String| IceServer::new(url).with_credentials(&user, &password);
+        self.turn.iter().map(server).collect()
+    }
+}
+
+/// How the relay is asked and trusted.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RelayTlsArgs {
+    /// Further root certificate (PEM file) to trust for a wss:// relay; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Vec<PathBuf>,
+    /// Accept any certificate of a wss:// relay
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Further header for the relay, such as "Authorization: Bearer …"; may be repeated
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EchoArgs {
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+    /// The other peer's UUID
+    #[arg(long, value_name = "UUID")]
+    pub(crate) peer: Uuid,
+    /// Text to send as a message; may be repeated
+    #[arg(long)]
+    pub(crate) text: Vec<String>,
+    /// Files and folders to send
+    #[arg(value_name = "FILE", required_unless_present = "text")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReceiveArgs {
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+    /// Folder to store into; made if it does not exist
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// Replace existing files, instead of storing beside them as "name (1)"
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// End after this many files and messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End after one file or message
+    #[arg(long, conflicts_with = "count")]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PingArgs {
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+    /// The other peer's UUID
+    #[arg(long, value_name = "UUID")]
+    pub(crate) peer: Uuid,
+    /// Round trips
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+    /// Bytes of each message
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=1 << 20))]
+    pub(crate) size: u32,
+    /// Milliseconds between messages
+    #[arg(long, value_name = "MS", default_value_t = 100)]
+    pub(crate) interval: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Relay to check, such as ws://127.0.0.1:8700
+    #[arg(long, value_name = "URL")]
+    pub(crate) relay: Option<String>,
+    /// STUN server to ask; may be repeated; two or more tell the NAT kind. Default: those of ProxyStore's check-nat
+    #[arg(long, value_name = "URL")]
+    pub(crate) stun: Vec<String>,
+    #[command(flatten)]
+    pub(crate) turn: TurnArgs,
+    #[command(flatten)]
+    pub(crate) tls: RelayTlsArgs,
+    /// Seconds for each check
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() && seconds <= 86400.0 => Ok(duration),
+        _ => Err("must be above 0 and at most 86400".into()),
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("must be `Name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,96 @@
+//! What people and programs see: text, JSON lines, a progress bar.
+
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+const BAR: &str =
+    "{spinner} {wide_msg} {bytes}/{total_bytes} [{bar:24}] {percent:>3}% {binary_bytes_per_sec:>12} left {eta}";
+
+/// Where a command tells what happens. With `--json` every event is one line on stdout, and nothing else is.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    json: bool,
+    bar: ProgressBar,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        let bar = ProgressBar::hidden();
+        Self { json, bar }
+    }
+
+    /// Shows a progress bar if a person is watching: stderr is a terminal, and not `--json`.
+    pub(crate) fn show_progress(&mut self) {
+        if self.json || !std::io::stderr().is_terminal() {
+            return;
+        }
+        let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style);
+        self.bar.enable_steady_tick(Duration::from_millis(200));
+    }
+
+    pub(crate) fn bar(&self) -> &ProgressBar {
+        &self.bar
+    }
+
+    /// A result: the JSON object, or the text on stdout.
+    pub(crate) fn event(&self, event: Value, text: impl Display) {
+        match self.json {
+            true => self.line(&event),
+            false => self.line(&text),
+        }
+    }
+
+    /// A detail: the JSON object, or the text on stderr.
+    pub(crate) fn detail(&self, event: Value, text: impl Display) {
+        match self.json {
+            true => self.line(&event),
+            false => self.note(text),
+        }
+    }
+
+    /// For programs only.
+    pub(crate) fn event_json(&self, event: Value) {
+        if self.json {
+            self.line(&event);
+        }
+    }
+
+    /// For people only, on stderr.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.json {
+            self.bar.suspend(|| {
+                let _ = writeln!(std::io::stderr(), "{text}");
+            });
+        }
+    }
+
+    /// A line on stdout, at once. A reader that went away is no reason to fail.
+    fn line(&self, line: &dyn Display) {
+        self.bar.suspend(|| {
+            let mut stdout = std::io::stdout().lock();
+            let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+        });
+    }
+}
+
+/// `1.50 MiB`.
+pub(crate) fn human_bytes(bytes: u64) -> HumanBytes {
+    HumanBytes(bytes)
+}
+
+/// A peer's text for a terminal: without what moves the cursor or hides text. A pipe gets it as it came.
+pub(crate) fn for_stdout(text: &str) -> String {
+    if !std::io::stdout().is_terminal() {
+        return text.to_owned();
+    }
+    let keep = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    text.chars().map(|c| if keep(c) { c } else { '\u{fffd}' }).collect()
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
