@@ -77,7 +77,7 @@ pub(crate) struct ConnectArgs {
     #[command(flatten)]
     pub(crate) tls: RelayTlsArgs,
     /// Seconds to wait for the relay, and then for the peer
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
     pub(crate) timeout: Duration,
 }
 

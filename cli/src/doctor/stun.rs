@@ -265,4 +265,48 @@ mod tests {
             assert!(parse_url(url).is_err(), "{url}");
         }
     }
+
+    /// A TURN server that asks for credentials, checks them, and relays at 192.0.2.7:5000.
+    async fn turn_server(socket: UdpSocket, key: Vec<u8>) {
+        let provider = rtc_stun::crypto::default_provider().unwrap();
+        let mut buffer = [0; 1500];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+            let mut request = Message::new();
+            request.unmarshal_binary(&buffer[..len]).unwrap();
+            let mut answer = Message::new();
+            answer.transaction_id = request.transaction_id;
+            if MessageIntegrity::check(&mut request, &key, provider.crypto()).is_ok() {
+                answer.set_type(MessageType::new(METHOD_ALLOCATE, CLASS_SUCCESS_RESPONSE));
+                answer.write_header();
+                let (ip, port) = ([192, 0, 2, 7].into(), 5000);
+                XorMappedAddress { ip, port }
+                    .add_to_as(&mut answer, ATTR_XOR_RELAYED_ADDRESS)
+                    .unwrap();
+            } else {
+                answer.set_type(MessageType::new(METHOD_ALLOCATE, CLASS_ERROR_RESPONSE));
+                answer.write_header();
+                answer.add(ATTR_ERROR_CODE, &[0, 0, 4, 1]);
+                answer.add(ATTR_REALM, b"lab");
+                answer.add(ATTR_NONCE, b"0123");
+            }
+            socket.send_to(&answer.raw, from).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_turn_server_gives_an_address_for_the_right_password_only() {
+        let provider = rtc_stun::crypto::default_provider().unwrap();
+        let [user, realm, password] = ["user", "lab", "secret"].map(String::from);
+        let key = MessageIntegrity::long_term_integrity_key(user, realm, password, provider.crypto()).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let server = socket.local_addr().unwrap();
+        tokio::spawn(turn_server(socket, key));
+        let time = Duration::from_secs(10);
+        assert_eq!(
+            allocate(server, "user", "secret", time).await,
+            Ok(([192, 0, 2, 7], 5000).into())
+        );
+        let refused = allocate(server, "user", "wrong", time).await.unwrap_err();
+        assert!(refused.contains("password is wrong"), "{refused}");
+    }
 }

@@ -52,6 +52,7 @@ fn list(args: &SendArgs, output: &Output) -> Result<Vec<Source>> {
 
 async fn send_all(peers: &PeerManager, args: &SendArgs, sources: Vec<Source>, output: &Output) -> Result<()> {
     let connection = peers.connect(args.peer).await?;
+    output.event_json(json!({"type": "connected", "peer": args.peer, "crosspeer": connection.is_crosspeer()}));
     for text in &args.text {
         connection.send(text.as_str()).await?;
         output.detail(
