@@ -74,7 +74,10 @@ where
     while let Some(message) = stream.next().await {
         heard.store(true, Ordering::Relaxed);
         match message {
-            Ok(Message::Text(text)) => hub.on_text(conn, &text).await,
+            Ok(Message::Text(text)) => {
+                hub.on_text(conn, &text).await;
+                heard.store(true, Ordering::Relaxed); // it was held back; its pongs wait behind this
+            }
             Ok(Message::Binary(_)) => hub.on_binary(conn),
             Ok(_) => {}
             Err(Error::Capacity(error)) => {

@@ -175,8 +175,7 @@ pub struct Limits {
     pub queue_messages: usize,
     /// Bytes of the same. Default 4 MiB.
     pub queue_bytes: usize,
-    /// A client with a full queue that has taken nothing for this long is closed with 1008, so that nobody is held
-    /// back for longer. Default 2 s.
+    /// A client that takes nothing for this long while others are held back for it is closed with 1008. Default 2 s.
     pub stall_timeout: Duration,
 }
 

@@ -4,7 +4,6 @@ use crate::config::Limits;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// The next thing to write.
@@ -32,8 +31,6 @@ struct Inner {
     ping: bool,
     close: Option<(u16, &'static str)>,
     closing: bool,
-    /// When the client last took something, or the queue began.
-    progress: Option<Instant>,
 }
 
 impl Mailbox {
@@ -42,9 +39,6 @@ impl Mailbox {
         let mut inner = self.lock();
         if inner.closing {
             return false;
-        }
-        if inner.queue.is_empty() {
-            inner.progress = Some(Instant::now());
         }
         inner.bytes += text.len();
         inner.queue.push_back(text.into());
@@ -89,7 +83,6 @@ impl Mailbox {
         }
         if let Some(text) = inner.queue.pop_front() {
             inner.bytes -= text.len();
-            inner.progress = Some(Instant::now());
             drop(inner);
             self.taken.notify_waiters();
             return Some(Mail::Text(text));
@@ -98,25 +91,17 @@ impl Mailbox {
         inner.close.take().map(|(code, reason)| Mail::Close(code, reason))
     }
 
-    /// Waits until there is room, or its client has stalled (`false`).
+    /// Waits until there is room, or its client has taken nothing for [`Limits::stall_timeout`] (`false`).
     pub(crate) async fn wait_for_room(&self, limits: &Limits) -> bool {
         loop {
             let taken = self.taken.notified(); // hears of what is taken from here on
-            let Some(until) = self.full_until(limits) else {
+            if !self.lock().is_full(limits) {
                 return true;
-            };
-            if until <= Instant::now() {
+            }
+            if tokio::time::timeout(limits.stall_timeout, taken).await.is_err() {
                 return false;
             }
-            let _ = tokio::time::timeout_at(until, taken).await;
         }
-    }
-
-    /// If it is full, the time by which its client must have taken something.
-    fn full_until(&self, limits: &Limits) -> Option<Instant> {
-        let inner = self.lock();
-        let progress = inner.progress.filter(|_| inner.is_full(limits))?;
-        Some(progress + limits.stall_timeout)
     }
 
     /// Waits until it is closed.

@@ -1,0 +1,149 @@
+//! What one client may cost the relay and the others.
+#![allow(clippy::expect_used, clippy::panic)] // clippy sees only `#[test]` functions as tests
+
+mod common;
+
+use common::{Client, NEVER, Server, error_in, offer};
+use futures_util::{SinkExt, StreamExt};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio_tungstenite::tungstenite::Message;
+
+const MIB: usize = 1 << 20;
+
+#[tokio::test]
+async fn a_message_above_1_mib_closes_with_1009_however_long_it_is() {
+    let relay = Server::start().await;
+    for bytes in [MIB + 1, 20 * MIB] {
+        let mut a = relay.client(1).await;
+        let _ = a.try_send("x".repeat(bytes)).await; // the relay may close before it has all been written
+        assert_eq!(a.closed().await, (1009, "frame exceeds limit of 1048576 bytes".into()));
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_1_mib_is_forwarded() {
+    let relay = Server::start().await;
+    let (mut a, mut b) = (relay.client(1).await, relay.client(2).await);
+    let text = offer(1, 2, "x".repeat(MIB - offer(1, 2, "").len()));
+    assert_eq!(text.len(), MIB);
+    a.send(text.clone()).await;
+    assert!(b.text().await == text);
+}
+
+#[tokio::test]
+async fn a_message_above_the_configured_limit_closes_with_4003() {
+    let relay = Server::with(|config| config.max_message_bytes = Some(1000)).await;
+    let (mut a, mut b) = (relay.client(1).await, relay.client(2).await);
+    let text = offer(1, 2, "x".repeat(1000 - offer(1, 2, "").len()));
+    a.send(text.clone()).await;
+    assert_eq!(b.text().await, text);
+    a.send("x".repeat(1001)).await;
+    assert_eq!(a.closed().await, (4003, "Message length exceeds limit.".into()));
+    b.send(offer(2, 1, "x")).await;
+    assert!(error_in(&b.text().await).contains("not registered"));
+}
+
+#[tokio::test]
+async fn a_burst_reaches_a_client_that_reads_whole_and_in_order() {
+    let relay = Server::limited(|limits| limits.stall_timeout = NEVER).await;
+    let (mut a, mut b) = (relay.client(1).await, relay.client(2).await);
+    let sending = tokio::spawn(async move {
+        for i in 0..3000 {
+            a.send(offer(1, 2, format!("{i} {}", "x".repeat(2000)))).await;
+        }
+        a
+    });
+    for i in 0..3000 {
+        assert_eq!(b.text().await, offer(1, 2, format!("{i} {}", "x".repeat(2000))));
+    }
+    sending.await.expect("sends");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed_and_blocks_nobody() {
+    let relay = Server::limited(|limits| {
+        limits.stall_timeout = Duration::from_millis(100);
+        limits.close_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let deaf = relay.client(9).await;
+    let (mut sink, mut stream) = relay.client(1).await.socket.split();
+    let flood = tokio::spawn(async move {
+        let text = Message::text(offer(1, 9, "x".repeat(MIB / 2)));
+        // Answers come only after the deaf one is gone, one for each message from then on.
+        tokio::select! {
+            answer = stream.next() => answer,
+            error = async {
+                loop {
+                    if let Err(error) = sink.send(text.clone()).await {
+                        break error;
+                    }
+                }
+            } => panic!("{error}"),
+        }
+    });
+    let (mut b, mut c) = (relay.client(2).await, relay.client(3).await);
+    for _ in 0..100 {
+        b.send(offer(2, 3, "x")).await;
+        assert_eq!(c.text().await, offer(2, 3, "x"));
+    }
+    match flood.await.expect("ends") {
+        Some(Ok(Message::Text(text))) => assert!(error_in(&text).contains("not registered")),
+        other => panic!("{other:?}"),
+    }
+    drop(deaf);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_answer_pings_is_closed_with_1011() {
+    let relay = Server::limited(|limits| {
+        limits.ping_interval = Duration::from_millis(10);
+        limits.ping_timeout = Duration::from_millis(10);
+        limits.close_timeout = Duration::from_millis(10);
+    })
+    .await;
+    let mut raw = relay.connect().await.socket.into_inner();
+    let mut bytes = Vec::new();
+    raw.read_to_end(&mut bytes)
+        .await
+        .expect("the relay closes the connection");
+    assert_eq!(bytes[..2], [0x89, 0]);
+    assert_eq!(bytes[2], 0x88);
+    assert_eq!(bytes[4..6], 1011u16.to_be_bytes());
+    assert_eq!(&bytes[6..], b"keepalive ping timeout");
+}
+
+#[tokio::test]
+async fn a_client_that_answers_pings_stays() {
+    let relay = Server::limited(|limits| {
+        limits.ping_interval = Duration::from_millis(10);
+        limits.ping_timeout = Duration::from_millis(500);
+    })
+    .await;
+    let mut a = relay.client(1).await;
+    for _ in 0..3 {
+        assert!(matches!(a.socket.next().await, Some(Ok(Message::Ping(_)))));
+    }
+    assert_eq!(relay.hub.registered(), 1);
+}
+
+#[tokio::test]
+async fn shutting_down_closes_everyone_with_1001() {
+    let mut relay = Server::limited(|limits| limits.close_timeout = NEVER).await;
+    let (mut a, mut b) = (relay.client(1).await, relay.connect().await);
+    let stopped = relay.stop();
+    for client in [&mut a, &mut b] {
+        assert_eq!(client.closed().await, (1001, "The relay is shutting down.".into()));
+        assert!(client.socket.next().await.is_none());
+    }
+    stopped.await.expect("ends");
+}
+
+#[tokio::test]
+async fn shutting_down_does_not_wait_for_the_deaf() {
+    let mut relay = Server::limited(|limits| limits.close_timeout = Duration::from_millis(50)).await;
+    let deaf: Client = relay.client(1).await;
+    relay.stop().await.expect("ends");
+    drop(deaf);
+}

@@ -1,0 +1,167 @@
+//! ProxyStore's protocol over real sockets, row by row, and the faults that are mended.
+#![allow(clippy::expect_used, clippy::panic)] // clippy sees only `#[test]` functions as tests
+
+mod common;
+
+use common::{NEVER, SUCCESS, Server, error_in, offer, registration, uuid};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+#[tokio::test]
+async fn two_clients_exchange_descriptions() {
+    let relay = Server::start().await;
+    let (mut a, mut b) = (relay.client(1).await, relay.client(2).await);
+    a.send(offer(1, 2, "ping")).await;
+    assert_eq!(b.text().await, offer(1, 2, "ping"));
+    b.send(offer(2, 1, "pong é✓")).await;
+    assert_eq!(a.text().await, offer(2, 1, "pong é✓"));
+    assert_eq!(relay.hub.registered(), 2);
+}
+
+#[tokio::test]
+async fn any_path_origin_and_subprotocol_will_do_and_no_subprotocol_is_selected() {
+    let relay = Server::start().await;
+    let mut request = format!("ws://{}/any/path?query=1", relay.address)
+        .into_client_request()
+        .expect("a request");
+    let headers = request.headers_mut();
+    headers.insert("Origin", "https://elsewhere.example".parse().expect("a value"));
+    headers.insert(
+        "Sec-WebSocket-Extensions",
+        "permessage-deflate".parse().expect("a value"),
+    );
+    let stream = tokio::net::TcpStream::connect(relay.address).await.expect("connects");
+    let (socket, response) = tokio_tungstenite::client_async(request, stream).await.expect("opens");
+    assert!(!response.headers().contains_key("Sec-WebSocket-Extensions"));
+    common::Client { socket }.register(1).await;
+
+    let mut raw = tokio::net::TcpStream::connect(relay.address).await.expect("connects");
+    let request = "GET /x HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                   Sec-WebSocket-Protocol: chat\r\n\r\n";
+    raw.write_all(request.as_bytes()).await.expect("writes");
+    let mut head = vec![0; 1024];
+    let length = raw.read(&mut head).await.expect("reads");
+    let head = String::from_utf8_lossy(&head[..length]).to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 101"), "{head}");
+    assert!(head.contains("s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}"); // RFC 6455 §1.3
+    assert!(!head.contains("sec-websocket-protocol"), "{head}");
+}
+
+#[tokio::test]
+async fn a_message_to_an_unknown_peer_comes_back() {
+    let relay = Server::start().await;
+    let mut a = relay.client(1).await;
+    a.send(offer(1, 9, "x")).await;
+    assert_eq!(
+        error_in(&a.text().await),
+        format!(
+            "Cannot forward peer connection message to peer {} because this peer is not registered this relay server.",
+            uuid(9)
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_spoofed_source_comes_back_and_the_socket_stays_open() {
+    let relay = Server::start().await;
+    let (mut a, mut b) = (relay.client(1).await, relay.client(2).await);
+    a.send(offer(7, 2, "x")).await;
+    assert!(error_in(&a.text().await).contains(&format!("registered as {}", uuid(1))));
+    a.send(offer(1, 2, "y")).await;
+    assert_eq!(b.text().await, offer(1, 2, "y"));
+}
+
+#[tokio::test]
+async fn a_message_before_registration_closes_with_4002() {
+    let relay = Server::start().await;
+    let mut a = relay.connect().await;
+    a.send(offer(1, 2, "x")).await;
+    let reason = "ForbiddenError: Client has not registered and authenticated with the relay server.";
+    assert_eq!(a.closed().await, (4002, reason.into()));
+}
+
+#[tokio::test]
+async fn nonsense_closes_with_4000_and_leaves_no_ghost() {
+    let relay = Server::start().await;
+    let mut b = relay.client(2).await;
+    let bad = [
+        Message::text("x"),
+        Message::text("[]"),
+        Message::text(SUCCESS),
+        Message::text(r#"{"message_type": []}"#),
+        Message::binary(registration(1)),
+    ];
+    for bad in bad {
+        let mut a = relay.client(1).await;
+        a.socket.send(bad).await.expect("sends");
+        assert_eq!(a.closed().await, (4000, "Unknown message type.".into()));
+        b.send(offer(2, 1, "x")).await;
+        assert!(error_in(&b.text().await).contains("not registered"));
+    }
+}
+
+#[tokio::test]
+async fn a_dead_old_socket_does_not_delay_a_new_registration() {
+    let relay = Server::limited(|limits| limits.close_timeout = NEVER).await;
+    let mut old = relay.client(1).await; // does not read, so never answers the closing
+    let mut new = relay.client(1).await;
+    let mut b = relay.client(2).await;
+    b.send(offer(2, 1, "x")).await;
+    assert_eq!(new.text().await, offer(2, 1, "x"));
+    let (code, reason) = old.closed().await;
+    assert_eq!(code, 4004);
+    assert!(
+        reason.starts_with("Relay received a registration with the same ID."),
+        "{reason}"
+    );
+    drop(old);
+    b.send(offer(2, 1, "y")).await;
+    assert_eq!(new.text().await, offer(2, 1, "y"));
+}
+
+#[tokio::test]
+async fn a_second_uuid_on_a_socket_replaces_the_first() {
+    let relay = Server::start().await;
+    let (mut a, mut b) = (relay.client(1).await, relay.client(2).await);
+    a.register(5).await;
+    b.send(offer(2, 1, "x")).await;
+    assert!(error_in(&b.text().await).contains("not registered"));
+    b.send(offer(2, 5, "x")).await;
+    assert_eq!(a.text().await, offer(2, 5, "x"));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_or_vanishes_is_unregistered() {
+    let relay = Server::start().await;
+    let mut b = relay.client(2).await;
+    let mut polite = relay.client(1).await;
+    polite.socket.close(None).await.expect("closes");
+    while polite.socket.next().await.is_some() {}
+    b.send(offer(2, 1, "x")).await;
+    assert!(error_in(&b.text().await).contains("not registered"));
+
+    drop(relay.client(3).await);
+    // The relay learns of it in its own time: until then it forwards into nothing, and answers nothing.
+    while relay.hub.registered() > 1 {
+        tokio::task::yield_now().await;
+    }
+    b.send(offer(2, 3, "x")).await;
+    assert!(error_in(&b.text().await).contains("not registered"));
+}
+
+#[tokio::test]
+async fn what_breaks_the_websocket_protocol_is_closed_with_its_codes() {
+    let relay = Server::start().await;
+    let cases: [(&[u8], u16); 2] = [
+        (&[0x81, 0x81, 0, 0, 0, 0, 0xff], 1007), // a text frame that is not UTF-8
+        (&[0x81, 0x01, b'x'], 1002),             // a frame without a mask
+    ];
+    for (bytes, code) in cases {
+        let mut client = relay.connect().await;
+        client.socket.get_mut().write_all(bytes).await.expect("writes");
+        assert_eq!(client.closed().await.0, code);
+    }
+}
