@@ -17,7 +17,10 @@ async fn python_to_python(relay: RelayKind, channels: u16) {
     let begun = Instant::now();
     offerer.send(answerer.uuid(), "first").await;
     assert_eq!(answerer.recv().await, (offerer.uuid(), "first".into()));
-    println!("python to python, {channels} channels: first message after {} ms", begun.elapsed().as_millis());
+    println!(
+        "python to python, {channels} channels: first message after {} ms",
+        begun.elapsed().as_millis()
+    );
 
     for (from, to) in [(&offerer, &answerer), (&answerer, &offerer)] {
         let sent: Vec<Message> = every_size().into_iter().filter(survives_python).collect();
@@ -55,7 +58,11 @@ async fn python_cuts_off_its_own_text_and_never_sends_empty_messages() {
     offerer.send("").await;
     offerer.send(&b""[..]).await;
     offerer.send("héllo ✓ 漢字").await;
-    assert_eq!(answerer.recv().await, "héllo ✓".into(), "its header counts characters where bytes are meant");
+    assert_eq!(
+        answerer.recv().await,
+        "héllo ✓".into(),
+        "its header counts characters where bytes are meant"
+    );
 
     answerer.close().await;
     offerer.close().await;

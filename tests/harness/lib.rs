@@ -3,11 +3,16 @@
 //! Everything panics when it fails, with words that say what to do. Nothing sleeps: readiness is read from the
 //! processes' output. Processes end with the values that own them.
 
+mod exchange;
+mod matrix;
 mod python;
+mod raw;
 mod relay;
 mod samples;
 
+pub use exchange::{config, exchange};
 pub use python::{ProxyStoreClient, ProxyStoreConnection, ProxyStoreManager};
+pub use raw::{RawClient, Received};
 pub use relay::{Relay, RelayKind};
 pub use samples::{assert_same, bytes_of, every_size, hundred_small};
 
@@ -20,14 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Waits for what must come; a hang fails with `what`.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: nothing after {PATIENCE:?}"))
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: nothing after {PATIENCE:?}"))
 }
 
 /// The Python with ProxyStore that `cargo xtask setup` made.
 fn python() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let python = workspace().join(target).join("venv/bin/python");
-    assert!(python.exists(), "{} is missing: run `cargo xtask setup` once", python.display());
+    assert!(
+        python.exists(),
+        "{} is missing: run `cargo xtask setup` once",
+        python.display()
+    );
     python
 }
 

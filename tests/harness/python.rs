@@ -28,15 +28,22 @@ struct Process {
 impl Process {
     async fn start(kind: &str, relay: &str, uuid: Uuid, channels: u16) -> Self {
         let mut command = Command::new(python());
-        command.arg(script("peer.py")).args([kind, relay, &uuid.to_string(), &channels.to_string()]);
+        command
+            .arg(script("peer.py"))
+            .args([kind, relay, &uuid.to_string(), &channels.to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("cannot start Python");
         let (started, ready) = oneshot::channel();
         let waiting = Waiting::new(Mutex::new(HashMap::from([(0, started)])));
-        tokio::spawn(read_replies(child.stdout.take().expect("stdout is piped"), waiting.clone()));
+        tokio::spawn(read_replies(
+            child.stdout.take().expect("stdout is piped"),
+            waiting.clone(),
+        ));
         let stdin = child.stdin.take().expect("stdin is piped");
         let ready = within("the Python peer registers with the relay", ready).await;
-        ready.unwrap_or_else(|_| panic!("Python ended at once, see its messages above")).expect("registered");
+        ready
+            .unwrap_or_else(|_| panic!("Python ended at once, see its messages above"))
+            .expect("registered");
         Self {
             uuid,
             child,
@@ -119,7 +126,10 @@ impl ProxyStoreManager {
 
     /// `PeerManager.send`, connecting when needed. An exception is the error.
     pub async fn try_send(&self, peer: Uuid, message: &Message) -> Result<(), String> {
-        self.0.ask(json!({"do": "send", "peer": peer, "message": pack(message)})).await.map(drop)
+        self.0
+            .ask(json!({"do": "send", "peer": peer.to_string(), "message": pack(message)}))
+            .await
+            .map(drop)
     }
 
     /// `PeerManager.send` that must succeed.
@@ -136,13 +146,20 @@ impl ProxyStoreManager {
 
     /// The states of its connections, as aiortc names them.
     pub async fn connections(&self) -> Vec<String> {
-        let reply = self.0.ask(json!({"do": "connections"})).await.expect("Python can list connections");
+        let reply = self
+            .0
+            .ask(json!({"do": "connections"}))
+            .await
+            .expect("Python can list connections");
         serde_json::from_value(reply).expect("a list of states")
     }
 
     /// `PeerManager.close_connection`.
     pub async fn close_connection(&self, peer: Uuid) {
-        self.0.ask(json!({"do": "close_connection", "peer": peer})).await.expect("Python can close");
+        self.0
+            .ask(json!({"do": "close_connection", "peer": peer.to_string()}))
+            .await
+            .expect("Python can close");
     }
 
     /// `PeerManager.close`: its connections and its relay client.
@@ -173,12 +190,18 @@ impl ProxyStoreConnection {
 
     /// `PeerConnection.send_offer`.
     pub async fn send_offer(&self, peer: Uuid) {
-        self.0.ask(json!({"do": "send_offer", "peer": peer})).await.expect("Python can offer");
+        self.0
+            .ask(json!({"do": "send_offer", "peer": peer.to_string()}))
+            .await
+            .expect("Python can offer");
     }
 
     /// `connection.handle_server_message(await client.recv())`.
     pub async fn handle_server_message(&self) {
-        self.0.ask(json!({"do": "handle_server_message"})).await.expect("Python can handle the message");
+        self.0
+            .ask(json!({"do": "handle_server_message"}))
+            .await
+            .expect("Python can handle the message");
     }
 
     /// `PeerConnection.ready`.
@@ -188,7 +211,10 @@ impl ProxyStoreConnection {
 
     /// `PeerConnection.send`.
     pub async fn send(&self, message: impl Into<Message>) {
-        self.0.ask(json!({"do": "send", "message": pack(&message.into())})).await.expect("Python can send");
+        self.0
+            .ask(json!({"do": "send", "message": pack(&message.into())}))
+            .await
+            .expect("Python can send");
     }
 
     /// `PeerConnection.recv`.
@@ -209,7 +235,10 @@ impl ProxyStoreConnection {
 
     /// `RelayClient.close`.
     pub async fn close_client(&self) {
-        self.0.ask(json!({"do": "close_client"})).await.expect("Python can close");
+        self.0
+            .ask(json!({"do": "close_client"}))
+            .await
+            .expect("Python can close");
     }
 }
 
@@ -235,7 +264,10 @@ impl ProxyStoreClient {
 
     /// `RelayClient.send`.
     pub async fn send(&self, text: &str) {
-        self.0.ask(json!({"do": "send", "text": text})).await.expect("Python can send");
+        self.0
+            .ask(json!({"do": "send", "text": text}))
+            .await
+            .expect("Python can send");
     }
 
     /// `RelayClient.recv`; an exception, or the end of the process, is the error.

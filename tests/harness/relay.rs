@@ -1,9 +1,11 @@
 //! The relays that peers meet at, each on a free port of 127.0.0.1.
 
 use crate::{python, script, within};
+use crosspeer_relay::RelayConfig;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
 
 /// Whose relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +20,16 @@ pub enum RelayKind {
 #[derive(Debug)]
 pub struct Relay {
     port: u16,
-    _process: Child,
+    running: Running,
+}
+
+#[derive(Debug)]
+enum Running {
+    Crosspeer {
+        stop: oneshot::Sender<()>,
+        ended: tokio::task::JoinHandle<()>,
+    },
+    ProxyStore(Child),
 }
 
 impl Relay {
@@ -31,7 +42,23 @@ impl Relay {
     pub async fn start_at(kind: RelayKind, port: u16) -> Self {
         match kind {
             RelayKind::ProxyStore => Self::proxystore(port).await,
-            RelayKind::Crosspeer => todo!(),
+            RelayKind::Crosspeer => Self::crosspeer(port).await,
+        }
+    }
+
+    async fn crosspeer(port: u16) -> Self {
+        let mut config = RelayConfig::default();
+        config.host = Some("127.0.0.1".into());
+        config.port = port;
+        let relay = crosspeer_relay::Relay::bind(config)
+            .await
+            .expect("the relay can listen");
+        let port = relay.local_addr().port();
+        let (stop, stopped) = oneshot::channel();
+        let ended = tokio::spawn(relay.serve(async { drop(stopped.await) }));
+        Self {
+            port,
+            running: Running::Crosspeer { stop, ended },
         }
     }
 
@@ -43,17 +70,31 @@ impl Relay {
         let stdout = process.stdout.take().expect("stdout is piped");
         let mut lines = BufReader::new(stdout).lines();
         let line = within("proxystore-relay says its port", lines.next_line()).await;
-        let line = line.expect("readable output").expect("proxystore-relay ended, see its messages above");
+        let line = line
+            .expect("readable output")
+            .expect("proxystore-relay ended, see its messages above");
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} }); // its log
         let port = line.strip_prefix("port ").and_then(|port| port.parse().ok());
         Self {
             port: port.unwrap_or_else(|| panic!("not a port: {line}")),
-            _process: process,
+            running: Running::ProxyStore(process),
         }
     }
 
     /// Where peers find it.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it and waits until its port is free again.
+    pub async fn stop(self) {
+        match self.running {
+            Running::Crosspeer { stop, ended } => {
+                drop(stop);
+                within("the relay ends", ended).await.expect("no panic");
+            }
+            Running::ProxyStore(mut process) => process.kill().await.expect("the relay can be killed"),
+        }
     }
 
     /// The port it listens on.

@@ -138,12 +138,15 @@ impl Counts {
     /// Reads a closing line of `cargo test` or nextest; any other line counts nothing.
     fn read(line: &str) -> Self {
         let line = plain(line);
-        let line = line.trim();
-        if !line.starts_with("test result: ") && !line.starts_with("Summary [") {
+        // Nextest shows the tests' own closing lines too, indented: they are counted in its summary.
+        if !line.starts_with("test result: ") && !line.trim_start().starts_with("Summary [") {
             return Self::default();
         }
         let before = |word: &str| {
-            let words: Vec<&str> = line.split([' ', ',', ';']).filter(|word| !word.is_empty()).collect();
+            let words: Vec<&str> = line
+                .split([' ', ',', ';', '\n'])
+                .filter(|word| !word.is_empty())
+                .collect();
             let at = words.iter().position(|found| *found == word)?;
             words.get(at.checked_sub(1)?)?.parse().ok()
         };
@@ -198,6 +201,9 @@ mod tests {
         assert_eq!(Counts::read(cargo), counts(12, 3, 1));
         let nextest = "\u{1b}[32;1m     Summary\u{1b}[0m [   0.005s] \u{1b}[1m5\u{1b}[0m tests run: \u{1b}[1m4\u{1b}[0m passed, 1 failed, 7 skipped";
         assert_eq!(Counts::read(nextest), counts(4, 1, 0));
-        assert_eq!(Counts::read("running 3 tests"), counts(0, 0, 0));
+        assert_eq!(
+            Counts::read("    test result: ok. 1 passed; 0 failed; 0 ignored"),
+            counts(0, 0, 0)
+        );
     }
 }
