@@ -162,7 +162,8 @@ impl ProxyStoreManager {
             .expect("Python can close");
     }
 
-    /// `PeerManager.close`: its connections and its relay client.
+    /// `PeerManager.close`: its connections and its relay client. It raises "dictionary changed size during iteration"
+    /// when a peer closes at the same moment.
     pub async fn close(&self) {
         self.0.ask(json!({"do": "close"})).await.expect("Python can close");
     }

@@ -2,6 +2,7 @@
 
 use crate::within;
 use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
@@ -58,7 +59,9 @@ impl RawClient {
             match within("the relay answers", self.0.next()).await {
                 Some(Ok(Message::Text(text))) => return Received::Text(text.to_string()),
                 Some(Ok(Message::Close(Some(frame)))) => {
-                    let _ = self.0.flush().await; // the answer that the relay waits for
+                    // The relay waits for our answer, and then for the end of our half of the connection.
+                    while within("the relay ends the connection", self.0.next()).await.is_some() {}
+                    let _ = self.0.get_mut().shutdown().await;
                     return Received::Closed(frame.code.into(), frame.reason.to_string());
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}

@@ -93,7 +93,7 @@ impl Relay {
                 drop(stop);
                 within("the relay ends", ended).await.expect("no panic");
             }
-            Running::ProxyStore(mut process) => process.kill().await.expect("the relay can be killed"),
+            Running::ProxyStore(process) => terminate(process).await,
         }
     }
 
@@ -101,4 +101,14 @@ impl Relay {
     pub fn port(&self) -> u16 {
         self.port
     }
+}
+
+/// In good order: killed, it would break a socket that Python is just opening, which ends the Python process.
+async fn terminate(mut process: Child) {
+    let id = process.id().expect("it runs").to_string();
+    let kill = Command::new("kill").args(["-TERM", &id]).status().await;
+    assert!(kill.expect("kill can be started").success());
+    within("proxystore-relay ends", process.wait())
+        .await
+        .expect("it can be waited for");
 }
