@@ -89,7 +89,10 @@ async fn connect() -> (Side, Side) {
     config.ice_servers.clear();
     let (mut a, mut b) = (Side::new(&platform, &config), Side::new(&platform, &config));
     let (channels, send_buffer) = (1, SEND_BUFFER);
-    a.rtc.execute(RtcCommand::Offer { channels, ordered: true });
+    a.rtc.execute(RtcCommand::Offer {
+        channels,
+        ordered: true,
+    });
     let offer = a.description().await;
     b.rtc.execute(RtcCommand::Answer { offer, send_buffer });
     let answer = b.description().await;
@@ -123,13 +126,16 @@ async fn main() {
     trips.sort();
     println!("round trip  median {:>6.0?}  p99 {:.0?}", trips[1000], trips[1980]);
 
+    let only = std::env::args().nth(1).unwrap_or_default();
     for (name, frame, total) in [
         ("64 KiB", 64 << 10, 1 << 30),
         ("16 KiB", 16 << 10, 512 << 20),
         (" 1 KiB", 1 << 10, 128 << 20),
         ("  64 B", 64, 4 << 20),
     ] {
-        throughput(name, frame, total).await;
+        if name.contains(&only) {
+            throughput(name, frame, total).await;
+        }
     }
 }
 

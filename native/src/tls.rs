@@ -18,7 +18,10 @@ pub(crate) fn client_config(options: &TlsOptions) -> Result<ClientConfig, String
         return Ok(builder.with_root_certificates(roots(options)?).with_no_client_auth());
     }
     let anyone = Arc::new(AcceptAnyone(provider));
-    Ok(builder.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth())
+    Ok(builder
+        .dangerous()
+        .with_custom_certificate_verifier(anyone)
+        .with_no_client_auth())
 }
 
 fn roots(options: &TlsOptions) -> Result<RootCertStore, String> {

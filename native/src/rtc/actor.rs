@@ -202,7 +202,8 @@ impl Actor {
         self.created += 1;
         let _ = self.writes.send(Write::Attach(Arc::clone(&channel)));
         let (credit, reports) = (Arc::clone(&self.credit), self.reports.clone());
-        self.tasks.spawn(channel::read(number, label, open, channel, credit, reports));
+        self.tasks
+            .spawn(channel::read(number, label, open, channel, credit, reports));
     }
 
     async fn hear(&mut self, news: News) -> ControlFlow<()> {
@@ -270,6 +271,7 @@ impl Actor {
         match state {
             RTCPeerConnectionState::Connected if self.stage == Stage::Dtls => {
                 self.stage = Stage::Channels;
+                self.reports.pace.hasten_acknowledgements();
                 self.reports.event(RtcEvent::Progress(Stage::Channels));
                 Continue(())
             }

@@ -10,8 +10,8 @@ use crosspeer::platform::{Event, Events, READ_AHEAD_BYTES, RtcEvent, RtcId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 
 /// How long a writer waits for the driver's next round before it looks by itself.
@@ -45,7 +45,9 @@ pub(super) struct Credit {
 
 impl Credit {
     pub(super) fn give_back(&self, bytes: usize) {
-        let taken = self.taken.fetch_update(Relaxed, Relaxed, |taken| Some(taken.saturating_sub(bytes)));
+        let taken = self
+            .taken
+            .fetch_update(Relaxed, Relaxed, |taken| Some(taken.saturating_sub(bytes)));
         if taken.is_ok_and(|taken| taken >= READ_AHEAD_BYTES) {
             self.returned.notify_waiters();
         }
@@ -116,7 +118,10 @@ fn report(channel: u16, message: RTCDataChannelMessage, credit: &Credit, reports
 pub(super) enum Write {
     /// The next channel number is this one.
     Attach(Arc<dyn DataChannel>),
-    Frame { channel: u16, frame: BytesMut },
+    Frame {
+        channel: u16,
+        frame: BytesMut,
+    },
     Flush,
 }
 

@@ -3,6 +3,7 @@
 //! When we offer, the first check of a fast answerer arrives before its answer does. The engine drops it, and the
 //! answerer tries again only after 500 ms. So binding requests wait here until the description has been applied.
 
+use super::pace::Pace;
 use futures_util::task::AtomicWaker;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -55,10 +56,11 @@ pub(super) struct GatedSocket {
     held: Mutex<VecDeque<(Vec<u8>, RecvMeta)>>,
     holding: AtomicBool,
     waker: Arc<AtomicWaker>,
+    pace: Arc<Pace>,
 }
 
 impl GatedSocket {
-    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, gate: Arc<Gate>) -> Self {
+    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, gate: Arc<Gate>, pace: Arc<Pace>) -> Self {
         let waker = Arc::new(AtomicWaker::new());
         lock(&gate.wakers).push(Arc::clone(&waker));
         Self {
@@ -67,6 +69,7 @@ impl GatedSocket {
             held: Mutex::default(),
             holding: AtomicBool::new(true),
             waker,
+            pace,
         }
     }
 
@@ -109,6 +112,27 @@ impl AsyncUdpSocket for GatedSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        let received = ready!(self.poll_gated(cx, bufs, meta));
+        self.pace.received();
+        Poll::Ready(received)
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.socket.max_gso_segments()
+    }
+
+    fn max_gro_segments(&self) -> usize {
+        self.socket.max_gro_segments()
+    }
+}
+
+impl GatedSocket {
+    fn poll_gated(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
         if !self.holding.load(Acquire) && !self.gate.muted() {
             return self.socket.poll_recv(cx, bufs, meta);
         }
@@ -132,14 +156,6 @@ impl AsyncUdpSocket for GatedSocket {
             }
             self.hold(datagram, meta[0]);
         }
-    }
-
-    fn max_gso_segments(&self) -> usize {
-        self.socket.max_gso_segments()
-    }
-
-    fn max_gro_segments(&self) -> usize {
-        self.socket.max_gro_segments()
     }
 }
 

@@ -17,7 +17,9 @@ pub(super) enum News {
     /// A channel that we created is open.
     Opened,
     /// A channel has ended, and everything that came before it has been reported.
-    Ended { in_order: bool },
+    Ended {
+        in_order: bool,
+    },
     /// The engine refused a frame.
     WriteFailed(String),
 }

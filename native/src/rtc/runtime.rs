@@ -39,7 +39,11 @@ impl Runtime for TunedRuntime {
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         enlarge_buffers(&socket);
         let socket = TokioRuntime.wrap_udp_socket(socket)?;
-        Ok(Arc::new(GatedSocket::new(socket, Arc::clone(&self.gate))))
+        Ok(Arc::new(GatedSocket::new(
+            socket,
+            Arc::clone(&self.gate),
+            Arc::clone(&self.pace),
+        )))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -54,9 +58,16 @@ impl Runtime for TunedRuntime {
         Box::pin(async move {
             match tokio::time::timeout_at(self.resolve_until, tokio::net::lookup_host(host)).await {
                 Ok(found) => found.map(Iterator::collect),
-                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the name look-up took too long")),
+                Err(_) => Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the name look-up took too long",
+                )),
             }
         })
+    }
+
+    fn now(&self) -> std::time::Instant {
+        self.pace.now().into_std()
     }
 
     fn sleep(&self, duration: Duration) -> Boxed<'static, ()> {
@@ -87,7 +98,10 @@ pub(super) fn receive_window() -> u32 {
         let granted = UdpSocket::bind("127.0.0.1:0").map_or(0, |socket| enlarge_buffers(&socket));
         let window = (granted / 2).clamp(MIN_WINDOW, MAX_WINDOW);
         if granted < 2 * MIN_WINDOW {
-            tracing::debug!(granted, "small UDP buffers: raise net.core.rmem_max to 4194304 for more throughput");
+            tracing::debug!(
+                granted,
+                "small UDP buffers: raise net.core.rmem_max to 4194304 for more throughput"
+            );
         }
         u32::try_from(window).unwrap_or(u32::MAX)
     })

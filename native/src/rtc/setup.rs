@@ -119,7 +119,10 @@ fn is_supported(url: &str) -> bool {
     let plain = lower.split('?').next().unwrap_or_default();
     let parsed = if plain.starts_with("stun:") { plain } else { &lower };
     if lower.starts_with("turns:") || lower.starts_with("stuns:") || lower.contains("transport=tcp") {
-        tracing::warn!(url, "skipped: STUN and TURN work over UDP only here; give a `turn:…?transport=udp` URL");
+        tracing::warn!(
+            url,
+            "skipped: STUN and TURN work over UDP only here; give a `turn:…?transport=udp` URL"
+        );
         return false;
     }
     if let Err(error) = rtc::ice::url::Url::parse_url(parsed) {

@@ -33,7 +33,11 @@ impl Side {
     }
 
     async fn next(&mut self) -> RtcEvent {
-        match timeout(HANG, self.events.next()).await.expect("an event").expect("more") {
+        match timeout(HANG, self.events.next())
+            .await
+            .expect("an event")
+            .expect("more")
+        {
             Event::Rtc(RtcId(1), event) => event,
             other => panic!("not this connection's: {other:?}"),
         }
@@ -92,7 +96,8 @@ impl Side {
     }
 
     async fn ended(&mut self) {
-        self.until(|event| matches!(event, RtcEvent::Closed).then_some(())).await;
+        self.until(|event| matches!(event, RtcEvent::Closed).then_some(()))
+            .await;
     }
 }
 

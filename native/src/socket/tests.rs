@@ -64,7 +64,10 @@ async fn text_goes_both_ways_with_extra_headers_and_what_is_queued_is_sent_befor
     assert_eq!(u16::from(frame.code), 1000);
     assert!(relay.next().await.is_none());
     let closed = next(&mut events).await;
-    assert!(matches!(closed, SocketEvent::Closed { http_status: None, .. }), "{closed:?}");
+    assert!(
+        matches!(closed, SocketEvent::Closed { http_status: None, .. }),
+        "{closed:?}"
+    );
 }
 
 #[tokio::test]
