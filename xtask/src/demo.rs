@@ -8,9 +8,6 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The receiving peer's id; any would do.
-const RECEIVER: &str = "11111111-2222-4333-8444-555555555555";
-
 pub(crate) fn demo(dir: Option<PathBuf>) -> Result<()> {
     let work = target().join("demo");
     let from = match dir {
@@ -26,17 +23,27 @@ pub(crate) fn demo(dir: Option<PathBuf>) -> Result<()> {
     if files.is_empty() {
         bail!("{} holds no files to share", from.display());
     }
+    println!(
+        "Sharing {} files of {} with a second peer, then comparing.",
+        files.len(),
+        from.display()
+    );
     say("Building the `crosspeer` command (the first time takes some minutes)");
     Run::cargo()
         .args(["build", "--release", "--package", "crosspeer-cli"])
         .status()?;
-    share(&target().join("release/crosspeer"), &files, &to)?;
+    share(&target().join("release/crosspeer"), &from, files.len(), &to)?;
     say("Comparing both folders");
-    compare(&files, &to)
+    let name = from
+        .canonicalize()?
+        .file_name()
+        .context("a folder without a name")?
+        .to_owned();
+    compare(&from, &files, &to.join(name))
 }
 
-/// Relay, receiver and sender, one after the other; all are gone when this returns.
-fn share(crosspeer: &Path, files: &[PathBuf], to: &Path) -> Result<()> {
+/// Relay, receiver and sender; all are gone when this returns.
+fn share(crosspeer: &Path, from: &Path, files: usize, to: &Path) -> Result<()> {
     let port = free_port()?;
     let url = format!("ws://127.0.0.1:{port}");
     say(&format!("A relay at {url}: it only introduces peers to each other"));
@@ -48,7 +55,7 @@ fn share(crosspeer: &Path, files: &[PathBuf], to: &Path) -> Result<()> {
         "--port",
         &port.to_string(),
         "--log-level",
-        "warn",
+        "warning",
     ]);
     let _relay = Ended(relay.stdin(Stdio::null()).spawn().context("cannot start the relay")?);
     wait_for(port)?;
@@ -56,25 +63,37 @@ fn share(crosspeer: &Path, files: &[PathBuf], to: &Path) -> Result<()> {
     say(&format!("A peer that receives, into {}", to.display()));
     let mut receiver = Command::new(crosspeer);
     receiver
-        .args(["receive", "--relay", &url, "--uuid", RECEIVER, "--dir"])
+        .args([
+            "receive",
+            "--relay",
+            &url,
+            "--no-stun",
+            "--count",
+            &files.to_string(),
+            "--dir",
+        ])
         .arg(to);
     let mut receiver = Ended(receiver.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
     let mut output = BufReader::new(receiver.0.stdout.take().context("no output")?);
     let mut first = String::new();
     output.read_line(&mut first)?;
-    print!("{first}");
+    let uuid = first.trim();
+    println!("its UUID, which is all that the other needs: {uuid}");
 
     say("A peer that sends, straight to the other");
-    Run::new(crosspeer)
-        .args(["send", "--relay", &url, "--peer", RECEIVER])
-        .args(files)
-        .status()
+    let send = Run::new(crosspeer).args(["send", "--relay", &url, "--no-stun", "--peer", uuid]);
+    send.args([from]).status()?;
+    if !receiver.0.wait()?.success() {
+        bail!("the receiving peer failed, see above");
+    }
+    Ok(())
 }
 
 fn sample(dir: &Path) -> Result<PathBuf> {
     fs::create_dir_all(dir)?;
     fs::write(dir.join("hello.txt"), "Hello from the other peer.\n")?;
-    fs::write(dir.join("ünïcödé 漢字.txt"), "héllo ✓ 漢字\n")?;
+    fs::create_dir_all(dir.join("folder"))?;
+    fs::write(dir.join("folder/ünïcödé 漢字.txt"), "héllo ✓ 漢字\n")?;
     fs::write(dir.join("empty.txt"), "")?;
     // Any 8 MiB that do not repeat: a linear congruential generator's.
     let mut state = 1_u64;
@@ -88,29 +107,41 @@ fn sample(dir: &Path) -> Result<PathBuf> {
     Ok(dir.to_path_buf())
 }
 
-/// The files directly in `dir`, sorted.
+/// The files in `dir` and below, sorted, as paths from `dir` on.
 fn files_of(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(dir).with_context(|| format!("cannot read the folder {}", dir.display()))?;
-    let mut files: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.is_file())
-        .collect();
+    let mut files = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let path = dir.join(&folder);
+        for entry in fs::read_dir(&path).with_context(|| format!("cannot read the folder {}", path.display()))? {
+            let entry = entry?;
+            let list = if entry.file_type()?.is_dir() {
+                &mut folders
+            } else {
+                &mut files
+            };
+            list.push(folder.join(entry.file_name()));
+        }
+    }
+    files.retain(|file| {
+        dir.join(file)
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_file())
+    });
     files.sort();
     Ok(files)
 }
 
-fn compare(files: &[PathBuf], to: &Path) -> Result<()> {
+fn compare(from: &Path, files: &[PathBuf], to: &Path) -> Result<()> {
     let mut bytes = 0;
     for file in files {
-        let name = file.file_name().context("a file without a name")?;
-        let sent = fs::read(file)?;
-        let received = fs::read(to.join(name)).with_context(|| format!("{} did not arrive", file.display()))?;
+        let sent = fs::read(from.join(file))?;
+        let received = fs::read(to.join(file)).with_context(|| format!("{} did not arrive", file.display()))?;
         if sent != received {
             bail!("{} arrived changed", file.display());
         }
         bytes += sent.len();
-        println!("  same: {} ({} bytes)", name.to_string_lossy(), sent.len());
+        println!("  same: {} ({} bytes)", file.display(), sent.len());
     }
     println!("\n{} files, {bytes} bytes: the two folders are the same.", files.len());
     Ok(())

@@ -80,7 +80,15 @@ pub(crate) fn run() -> Result<()> {
     let debug = target().join("debug");
     let port = free_port()?;
     let mut relay = Command::new(debug.join("crosspeer"));
-    relay.args(["relay", "--host", "127.0.0.1", "--port", &port.to_string()]);
+    relay.args([
+        "relay",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        &port.to_string(),
+        "--log-level",
+        "warning",
+    ]);
     let _relay = Ended(relay.stdin(Stdio::null()).spawn().context("cannot start the relay")?);
     wait_for(port)?;
     let url = format!("ws://127.0.0.1:{port}");
