@@ -21,7 +21,8 @@ pub(crate) fn fuzz(seconds: u64, only: Option<&str>) -> Result<()> {
     for name in targets {
         let run = Run::new(&tool)
             .env("RUSTC_BOOTSTRAP", "1")
-            .args(["fuzz", "run", "--sanitizer", "none", name]);
+            .args(["fuzz", "run", "--sanitizer", "none"]);
+        let run = run.args(["--target-dir", "target/fuzz", name]);
         run.args(["--", &format!("-max_total_time={seconds}"), "-print_final_stats=1"])
             .status()?;
     }
