@@ -14,6 +14,9 @@ pub mod platform;
 pub mod reassembly;
 pub mod relay;
 pub mod router;
+#[cfg(any(test, feature = "sim"))]
+#[cfg_attr(test, allow(clippy::disallowed_methods))]
+pub mod sim;
 pub mod transfer;
 
 pub use config::{Config, IceServer, Reconnect, TlsOptions};

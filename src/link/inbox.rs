@@ -6,6 +6,7 @@ use crate::counter::Statistics;
 use crate::reassembly::{Limits, Reassembly};
 use crate::{Config, Error, Message};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use web_time::Instant;
 
 /// Frames in, messages out.
@@ -17,6 +18,10 @@ pub(crate) struct Inbox {
     /// Bytes of frames not yet acknowledged to the platform.
     owed: usize,
     limit: usize,
+    /// Since when the user is so far behind that the peer is held back.
+    held_since: Option<Instant>,
+    /// For how long it was before. The peer cannot be blamed for that time.
+    held: Duration,
     statistics: Statistics,
 }
 
@@ -32,6 +37,8 @@ impl Inbox {
             unread: 0,
             owed: 0,
             limit: config.receive_buffer_bytes,
+            held_since: None,
+            held: Duration::ZERO,
             statistics: Statistics::default(),
         }
     }
@@ -52,7 +59,7 @@ impl Inbox {
     /// Ends the connection. A frame that only hurts its own message is dropped and counted instead.
     pub(crate) fn frame(&mut self, now: Instant, frame: Frame, size: usize) -> Result<Vec<Message>, Error> {
         self.owed += size;
-        let complete = match self.reassembly.insert(now, frame) {
+        let complete = match self.reassembly.insert(self.clock(now), frame) {
             Ok(complete) => complete,
             Err(misbehaviour) => return self.misbehaved(misbehaviour.to_string()),
         };
@@ -102,12 +109,20 @@ impl Inbox {
     }
 
     /// Bytes to acknowledge to the platform now: none while the user is behind.
-    pub(crate) fn credit(&mut self) -> usize {
-        if self.unread < self.limit {
-            std::mem::take(&mut self.owed)
-        } else {
-            0
+    pub(crate) fn credit(&mut self, now: Instant) -> usize {
+        if self.unread >= self.limit {
+            self.held_since.get_or_insert(now);
+            return 0;
         }
+        if let Some(since) = self.held_since.take() {
+            self.held += now - since;
+        }
+        std::mem::take(&mut self.owed)
+    }
+
+    /// The time, less the times the peer was held back.
+    fn clock(&self, now: Instant) -> Instant {
+        self.held_since.unwrap_or(now) - self.held
     }
 
     /// Whether every message before this stream id has been delivered.
@@ -122,15 +137,14 @@ impl Inbox {
     pub(crate) fn expire(&mut self, now: Instant) {
         // In order nothing is given up: reliable channels deliver, or the connection ends.
         if self.order.is_none() {
-            self.statistics.messages_expired += self.reassembly.expire(now) as u64;
+            self.statistics.messages_expired += self.reassembly.expire(self.clock(now)) as u64;
         }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        if self.order.is_some() {
-            None
-        } else {
-            self.reassembly.next_deadline()
+        match (&self.order, self.held_since) {
+            (None, None) => Some(self.reassembly.next_deadline()? + self.held),
+            _ => None,
         }
     }
 
@@ -234,10 +248,10 @@ mod tests {
         let mut inbox = Inbox::new(&config);
         let now = Instant::now();
         assert_eq!(inbox.frame(now, small(0, b"abc"), 21), Ok(vec![b"abc".into()]));
-        assert_eq!(inbox.credit(), 21);
+        assert_eq!(inbox.credit(now), 21);
         assert_eq!(inbox.frame(now, small(1, b"abc"), 21), Ok(vec![b"abc".into()]));
-        assert_eq!(inbox.credit(), 0);
+        assert_eq!(inbox.credit(now), 0);
         inbox.consumed(67);
-        assert_eq!(inbox.credit(), 21);
+        assert_eq!(inbox.credit(now), 21);
     }
 }

@@ -124,8 +124,8 @@ struct Closing {
     asked: bool,
     /// Our goodbye is out (our own kind), or the flush was asked for (ProxyStore).
     said: bool,
-    /// The peer has everything, it says.
-    acknowledged: bool,
+    /// The peer has everything, it says, and has sent nothing from this stream id on.
+    acknowledged: Option<u32>,
     /// The last flush, after the peer's word.
     flushing: bool,
     flushed: bool,

@@ -137,7 +137,10 @@ impl Outbox {
 
     /// The request whose message is half written, which can only fail now.
     pub(crate) fn take_begun(&mut self) -> Option<RequestId> {
-        self.current.take().map(|current| current.request)
+        let current = self.current.take()?;
+        // The peer will never have all of it: it does not count.
+        self.next_id -= 1;
+        Some(current.request)
     }
 
     /// Requests whose time was up before their message's first frame.

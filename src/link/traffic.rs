@@ -1,7 +1,8 @@
 //! What flows on a connection that is up, and how it ends in good order.
 //!
-//! Towards our own kind a close is announced (`bye`, with the number of messages sent) and acknowledged once the peer
-//! has all of them. Towards ProxyStore the flush of the transport has to do.
+//! Towards our own kind a close is announced (`bye`) and acknowledged once the peer has everything; both carry the number
+//! of messages sent, since a control frame may overtake those on other channels. Only when both sides have everything
+//! does the transport end. Towards ProxyStore its flush has to do.
 
 use super::{Context, Link, Phase};
 use crate::chunk::{self, Frame, Header, Kind};
@@ -95,7 +96,7 @@ impl Link {
     }
 
     fn pay_credit(&mut self, cx: &mut Context<'_>) {
-        let bytes = self.inbox.credit();
+        let bytes = self.inbox.credit(cx.now);
         if bytes > 0 {
             self.command(cx, RtcCommand::Consumed { bytes });
         }
@@ -104,7 +105,7 @@ impl Link {
     fn on_control(&mut self, frame: &Frame) {
         match (frame.header.stream_id, frame.payload.as_ref().try_into()) {
             (BYE, Ok(count)) => self.close.heard = Some(u32::from_be_bytes(count)),
-            (BYE_ACK, _) if self.close.said => self.close.acknowledged = true,
+            (BYE_ACK, Ok(count)) if self.close.said => self.close.acknowledged = Some(u32::from_be_bytes(count)),
             // A later version may say more.
             (other, _) => tracing::debug!(link = self.id.0, other, "ignored a control frame"),
         }
@@ -139,12 +140,18 @@ impl Link {
                 false => self.command(cx, RtcCommand::Flush),
             }
         }
-        if !self.close.answered && self.close.heard.is_some_and(|count| self.inbox.has_all_before(count)) {
+        let all_heard = self.close.heard.is_some_and(|count| self.inbox.has_all_before(count));
+        // Asked to close as well, this side first says everything it has to say.
+        if all_heard && !self.close.answered && (self.close.said || !self.close.asked) {
             self.close.answered = true;
-            self.control(cx, BYE_ACK, &[]);
             self.hear_out(cx);
+            self.control(cx, BYE_ACK, &self.outbox.next_stream_id().to_be_bytes());
         }
-        if self.close.acknowledged && !self.close.flushing {
+        let settled = self
+            .close
+            .acknowledged
+            .is_some_and(|count| self.inbox.has_all_before(count));
+        if settled && !self.close.flushing {
             self.close.flushing = true;
             self.command(cx, RtcCommand::Flush);
         }
@@ -225,7 +232,7 @@ impl Link {
     /// What `close` answers when the connection ends with this error.
     pub(super) fn close_result(&self, error: &Error) -> Result<Reply, Error> {
         let nothing_was_open = !self.close.asked;
-        if self.close.acknowledged || self.close.flushed || nothing_was_open {
+        if self.close.acknowledged.is_some() || self.close.flushed || nothing_was_open {
             return Ok(Reply::Done);
         }
         match error {

@@ -1,0 +1,317 @@
+//! The WebRTC engine of a world: connects where both descriptions fit, carries frames reliably, and loses what is on
+//! its way when a connection is closed.
+
+use super::{Happening, NodeId, World};
+use crate::Stage;
+use crate::description;
+use crate::platform::{Event, READ_AHEAD_BYTES, RtcCommand, RtcEvent, RtcId, SdpType, SessionDescription};
+use bytes::{Bytes, BytesMut};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use web_time::Instant;
+
+/// When an engine that finds no path gives up.
+const ICE_FAILS: Duration = Duration::from_secs(10);
+
+type Key = (NodeId, u64, RtcId);
+
+pub(super) enum Step {
+    /// Descriptions are exchanged: try to connect.
+    Connect(Key),
+    Report(Key, RtcEvent),
+    /// A frame reaches the other engine.
+    Arrive {
+        to: Key,
+        from: Key,
+        channel: u16,
+        data: Bytes,
+    },
+    /// The other side is found closed.
+    Closed(Key),
+}
+
+struct Fake {
+    remote: Option<String>,
+    channels: u16,
+    ordered: bool,
+    peer: Option<Key>,
+    /// Written, and waiting for the reader at the other side.
+    waiting: VecDeque<(u16, BytesMut)>,
+    on_the_way: usize,
+    arrival: Vec<Instant>,
+    unconsumed: usize,
+    flush: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Engine {
+    fakes: BTreeMap<Key, Fake>,
+}
+
+fn ufrag(key: Key) -> String {
+    format!("n{}l{}r{}", key.0.0, key.1, key.2.0)
+}
+
+fn sdp(key: Key) -> String {
+    let ufrag = ufrag(key);
+    [
+        "v=0",
+        "o=- 1 1 IN IP4 0.0.0.0",
+        "s=-",
+        "t=0 0",
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+        "a=mid:0",
+        "a=max-message-size:262144",
+        "a=candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host",
+        &format!("a=ice-ufrag:{ufrag}"),
+        "a=ice-pwd:0000000000000000000000",
+        "",
+    ]
+    .join("\r\n")
+}
+
+impl Engine {
+    pub(super) fn open(&mut self, node: NodeId, life: u64, rtc: RtcId) {
+        let fake = Fake {
+            remote: None,
+            channels: 0,
+            ordered: true,
+            peer: None,
+            waiting: VecDeque::new(),
+            on_the_way: 0,
+            arrival: Vec::new(),
+            unconsumed: 0,
+            flush: false,
+        };
+        self.fakes.insert((node, life, rtc), fake);
+    }
+
+    /// Everything of a node is gone; what its peers will notice.
+    pub(super) fn kill(&mut self, node: NodeId) -> Vec<Step> {
+        self.fakes.retain(|key, _| key.0 != node);
+        let orphans = self
+            .fakes
+            .iter()
+            .filter(|(_, fake)| fake.peer.is_some_and(|peer| peer.0 == node));
+        orphans
+            .map(|(key, _)| Step::Report(*key, RtcEvent::Responsive(false)))
+            .collect()
+    }
+
+    pub(super) fn connected(&self, node: NodeId) -> Vec<RtcId> {
+        self.fakes
+            .iter()
+            .filter(|(key, fake)| key.0 == node && fake.peer.is_some())
+            .map(|(key, _)| key.2)
+            .collect()
+    }
+
+    fn find(&self, remote: Option<&String>) -> Option<Key> {
+        let remote = remote?;
+        self.fakes.keys().find(|key| ufrag(**key) == *remote).copied()
+    }
+}
+
+impl World {
+    pub(super) fn engine_command(&mut self, node: NodeId, rtc: RtcId, command: RtcCommand) {
+        let key = (node, self.nodes[node.0].life, rtc);
+        let foreign = self.nodes[node.0].foreign;
+        if !self.engine.fakes.contains_key(&key) {
+            return;
+        }
+        match command {
+            RtcCommand::Offer { channels, ordered } => {
+                self.edit(key, |fake| (fake.channels, fake.ordered) = (channels, ordered));
+                self.describe(key, SdpType::Offer);
+            }
+            RtcCommand::Answer { offer, .. } => {
+                self.edit(key, |fake| {
+                    fake.remote = description::ice_ufrag(&offer).map(str::to_owned)
+                });
+                self.describe(key, SdpType::Answer);
+            }
+            RtcCommand::Complete { answer, .. } => {
+                self.edit(key, |fake| {
+                    fake.remote = description::ice_ufrag(&answer).map(str::to_owned)
+                });
+                let delay = self.random(self.weather.path_delay * 4);
+                self.schedule(delay, Happening::Engine(Step::Connect(key)));
+            }
+            RtcCommand::Write { channel, frame } => {
+                let keep = !(foreign && frame.get(1) == Some(&3));
+                debug_assert!(keep, "a control frame towards a peer that does not know it");
+                self.edit(key, |fake| fake.waiting.push_back((channel, frame)));
+                self.move_on(key);
+            }
+            RtcCommand::Consumed { bytes } => {
+                self.edit(key, |fake| fake.unconsumed = fake.unconsumed.saturating_sub(bytes));
+                if let Some(peer) = self.engine.fakes.get(&key).and_then(|fake| fake.peer) {
+                    self.move_on(peer);
+                }
+            }
+            RtcCommand::Flush => {
+                self.edit(key, |fake| fake.flush = true);
+                self.check_flush(key);
+            }
+            RtcCommand::Close => {
+                let peer = self.engine.fakes.remove(&key).and_then(|fake| fake.peer);
+                if let Some(peer) = peer {
+                    let delay = self.random(self.weather.path_delay);
+                    self.schedule(delay, Happening::Engine(Step::Closed(peer)));
+                }
+            }
+            RtcCommand::AddCandidate { .. } => {}
+        }
+    }
+
+    fn edit(&mut self, key: Key, edit: impl FnOnce(&mut Fake)) {
+        if let Some(fake) = self.engine.fakes.get_mut(&key) {
+            edit(fake);
+        }
+    }
+
+    fn describe(&mut self, key: Key, sdp_type: SdpType) {
+        let event = RtcEvent::LocalDescription(SessionDescription {
+            sdp_type,
+            sdp: sdp(key),
+        });
+        let delay = self.random(self.weather.path_delay);
+        self.schedule(delay, Happening::Engine(Step::Report(key, event)));
+    }
+
+    fn report(&mut self, key: Key, event: RtcEvent) {
+        self.schedule(Duration::ZERO, Happening::Event(key.0, key.1, Event::Rtc(key.2, event)));
+    }
+
+    pub(super) fn engine_step(&mut self, step: Step) {
+        match step {
+            Step::Connect(key) => self.connect(key),
+            Step::Report(key, event) => {
+                if self.engine.fakes.contains_key(&key) {
+                    self.report(key, event);
+                }
+            }
+            Step::Arrive {
+                to,
+                from,
+                channel,
+                data,
+            } => self.arrive(to, from, channel, data),
+            Step::Closed(key) => {
+                if self.engine.fakes.contains_key(&key) {
+                    self.report(key, RtcEvent::Closed);
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, offerer: Key) {
+        let Some(fake) = self.engine.fakes.get(&offerer) else {
+            return;
+        };
+        let (channels, ordered) = (fake.channels, fake.ordered);
+        let answerer = self.engine.find(fake.remote.as_ref());
+        let mutual = |key: &Key| self.engine.fakes.get(key).and_then(|f| f.remote.clone()) == Some(ufrag(offerer));
+        let Some(answerer) = answerer.filter(mutual) else {
+            let failed = RtcEvent::Failed {
+                stage: Stage::Ice,
+                reason: "no pair of candidates".into(),
+            };
+            return self.schedule(ICE_FAILS, Happening::Engine(Step::Report(offerer, failed)));
+        };
+        for (key, peer) in [(offerer, answerer), (answerer, offerer)] {
+            let arrival = vec![self.now; usize::from(channels)];
+            let ordered = ordered && !self.weather.disorder;
+            self.edit(key, |fake| {
+                (fake.peer, fake.channels, fake.ordered, fake.arrival) = (Some(peer), channels, ordered, arrival);
+            });
+            self.report(key, RtcEvent::Progress(Stage::Dtls));
+            self.report(key, RtcEvent::Progress(Stage::Channels));
+            for channel in 0..channels {
+                self.report(
+                    key,
+                    RtcEvent::ChannelOpen {
+                        channel,
+                        label: format!("p2p-{channel}-{channels}"),
+                    },
+                );
+            }
+        }
+    }
+
+    /// Sends what the other side's reader has room for.
+    fn move_on(&mut self, key: Key) {
+        loop {
+            let Some(fake) = self.engine.fakes.get(&key) else {
+                return;
+            };
+            let Some(peer) = fake.peer else { return };
+            let on_the_way = fake.on_the_way;
+            let full = self
+                .engine
+                .fakes
+                .get(&peer)
+                .is_some_and(|p| p.unconsumed + on_the_way >= READ_AHEAD_BYTES);
+            if full {
+                return;
+            }
+            let delay = self.random(self.weather.path_delay);
+            let now = self.now;
+            let Some(fake) = self.engine.fakes.get_mut(&key) else {
+                return;
+            };
+            let Some((channel, frame)) = fake.waiting.pop_front() else {
+                return self.check_flush(key);
+            };
+            let bytes = frame.len();
+            fake.on_the_way += bytes;
+            let slot = &mut fake.arrival[usize::from(channel)];
+            let at = if fake.ordered {
+                (*slot).max(now + delay) + Duration::from_nanos(1)
+            } else {
+                now + delay
+            };
+            *slot = at;
+            let data = frame.freeze();
+            self.schedule_at(
+                at,
+                Happening::Engine(Step::Arrive {
+                    to: peer,
+                    from: key,
+                    channel,
+                    data,
+                }),
+            );
+            self.report(key, RtcEvent::Written { channel, bytes });
+        }
+    }
+
+    fn arrive(&mut self, to: Key, from: Key, channel: u16, data: Bytes) {
+        // A closed sender aborts: what was still on its way is lost.
+        if !self.engine.fakes.contains_key(&from) || !self.engine.fakes.contains_key(&to) {
+            return;
+        }
+        let bytes = data.len();
+        self.edit(to, |fake| fake.unconsumed += bytes);
+        self.edit(from, |fake| fake.on_the_way -= bytes);
+        self.report(
+            to,
+            RtcEvent::Frame {
+                channel,
+                data,
+                binary: true,
+            },
+        );
+        self.move_on(from);
+    }
+
+    fn check_flush(&mut self, key: Key) {
+        let Some(fake) = self.engine.fakes.get_mut(&key) else {
+            return;
+        };
+        if fake.flush && fake.waiting.is_empty() && fake.on_the_way == 0 {
+            fake.flush = false;
+            self.report(key, RtcEvent::Flushed);
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! A world of peers in one thread and no time: virtual clock, fake engine, in-memory relay. The same seed gives the
+//! same world, on every target.
+//!
+//! It is as unkind as real networks allow: messages of the relay and frames take random times, frames of unordered
+//! channels overtake each other, whatever is on its way when a connection is closed is lost, processes die without a
+//! word. It drives the real [`Router`] and the real [`Switchboard`](crate::relay::Switchboard).
+
+mod engine;
+mod relay;
+pub mod worlds;
+
+use crate::link::LinkId;
+use crate::platform::{Event, RtcEvent, SocketEvent};
+use crate::relay::Registration;
+use crate::router::{Input, Mode, Output, Reply, Request, RequestId, Router, Target};
+use crate::{Config, Error, Message, State};
+use engine::Engine;
+use relay::Relay;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::time::Duration;
+use uuid::Uuid;
+use web_time::Instant;
+
+/// A peer in the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(usize);
+
+/// A request made in the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(NodeId, RequestId);
+
+/// How slow and disorderly the world is.
+#[derive(Debug, Clone)]
+pub struct Weather {
+    /// The longest way of a message to or from the relay.
+    pub relay_delay: Duration,
+    /// The longest way of a frame between peers.
+    pub path_delay: Duration,
+    /// Whether channels let frames overtake each other although they were asked to be ordered.
+    pub disorder: bool,
+}
+
+impl Default for Weather {
+    fn default() -> Self {
+        Self {
+            relay_delay: Duration::from_millis(50),
+            path_delay: Duration::from_millis(30),
+            disorder: false,
+        }
+    }
+}
+
+/// A peer: its router, and what its user has seen.
+struct Node {
+    uuid: Uuid,
+    config: Config,
+    router: Router,
+    alive: bool,
+    /// Speaks ProxyStore's protocol only.
+    foreign: bool,
+    /// Whether its user takes messages as they come.
+    reads: bool,
+    unread: Vec<(LinkId, usize)>,
+    peers: HashMap<LinkId, Uuid>,
+    received: Vec<(Uuid, Message)>,
+    replies: HashMap<RequestId, Result<Reply, Error>>,
+    states: BTreeMap<LinkId, (State, Option<Error>)>,
+    next_request: u64,
+    /// Counts processes that lived here.
+    life: u64,
+}
+
+enum Happening {
+    /// Something reaches a node, if it still lives that life.
+    Event(NodeId, u64, Event),
+    /// Something reaches the relay.
+    Relay(relay::ToRelay),
+    /// Something goes on in an engine.
+    Engine(engine::Step),
+}
+
+struct Entry(Instant, u64, Happening);
+
+/// The world. Nothing in it happens by itself: see [`World::run_until`].
+pub struct World {
+    now: Instant,
+    rng: fastrand::Rng,
+    weather: Weather,
+    nodes: Vec<Node>,
+    queue: BinaryHeap<Reverse<Entry>>,
+    sequence: u64,
+    engine: Engine,
+    relay: Relay,
+}
+
+impl World {
+    /// An empty world with a running relay. `now` is where its clock begins.
+    pub fn new(now: Instant, seed: u64, weather: Weather) -> Self {
+        Self {
+            now,
+            rng: fastrand::Rng::with_seed(seed),
+            weather,
+            nodes: Vec::new(),
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            engine: Engine::default(),
+            relay: Relay::default(),
+        }
+    }
+
+    /// A new peer, registering at the relay. `foreign` ones speak ProxyStore's protocol only.
+    pub fn add(&mut self, uuid: u128, config: Config, foreign: bool) -> NodeId {
+        let id = NodeId(self.nodes.len());
+        let uuid = Uuid::from_u128(uuid);
+        let router = self.router(uuid, &config);
+        self.nodes.push(Node {
+            uuid,
+            config,
+            router,
+            alive: true,
+            foreign,
+            reads: true,
+            unread: Vec::new(),
+            peers: HashMap::new(),
+            received: Vec::new(),
+            replies: HashMap::new(),
+            states: BTreeMap::new(),
+            next_request: 0,
+            life: 0,
+        });
+        self.nodes[id.0].router.start(self.now);
+        self.carry_out(id);
+        id
+    }
+
+    fn router(&mut self, uuid: Uuid, config: &Config) -> Router {
+        let me = Registration {
+            name: "simulated".into(),
+            uuid,
+        };
+        Router::new(
+            Mode::Managed,
+            "ws://simulated".into(),
+            me,
+            config.clone(),
+            self.rng.u64(..),
+        )
+    }
+
+    /// The peer's id at the relay.
+    pub fn uuid(&self, node: NodeId) -> Uuid {
+        self.nodes[node.0].uuid
+    }
+
+    /// Makes a request of a node.
+    pub fn request(&mut self, node: NodeId, request: Request) -> Ticket {
+        let peer = &mut self.nodes[node.0];
+        peer.next_request += 1;
+        let id = RequestId(peer.next_request);
+        peer.router.handle(self.now, Input::Request(id, request));
+        self.carry_out(node);
+        Ticket(node, id)
+    }
+
+    /// Sends a message from one node to another.
+    pub fn send(&mut self, from: NodeId, to: NodeId, message: impl Into<Message>) -> Ticket {
+        let target = Target::Peer(self.uuid(to));
+        self.request(
+            from,
+            Request::Send {
+                target,
+                message: message.into(),
+                timeout: None,
+            },
+        )
+    }
+
+    /// What a request was answered, if it was.
+    pub fn reply(&self, ticket: Ticket) -> Option<&Result<Reply, Error>> {
+        self.nodes[ticket.0.0].replies.get(&ticket.1)
+    }
+
+    /// What a node's user has received so far, in order.
+    pub fn received(&self, node: NodeId) -> &[(Uuid, Message)] {
+        &self.nodes[node.0].received
+    }
+
+    /// Connections of a node that are connected, or being set up.
+    pub fn live_links(&self, node: NodeId) -> usize {
+        let live = |(state, _): &&(State, _)| matches!(state, State::Connecting | State::Connected);
+        self.nodes[node.0].states.values().filter(live).count()
+    }
+
+    /// Whether the node's user takes messages as they come. Those that came meanwhile are taken at once.
+    pub fn set_reads(&mut self, node: NodeId, reads: bool) {
+        self.nodes[node.0].reads = reads;
+        if reads {
+            for (link, bytes) in std::mem::take(&mut self.nodes[node.0].unread) {
+                self.request(node, Request::Consumed { link, bytes });
+            }
+        }
+    }
+
+    /// Bytes of messages that were delivered and not taken.
+    pub fn unread_bytes(&self, node: NodeId) -> usize {
+        self.nodes[node.0].unread.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// The process dies without a word. Its relay connection is found broken at once, or stays half open.
+    pub fn kill(&mut self, node: NodeId, relay_notices: bool) {
+        self.nodes[node.0].alive = false;
+        let silence = self.nodes[node.0].config.dead_after / 2;
+        for step in self.engine.kill(node) {
+            self.schedule(silence, Happening::Engine(step));
+        }
+        if relay_notices {
+            self.relay.drop_node(node);
+        }
+    }
+
+    /// A new process with the same UUID takes a dead one's place.
+    pub fn restart(&mut self, node: NodeId) {
+        let (uuid, config) = (self.nodes[node.0].uuid, self.nodes[node.0].config.clone());
+        let router = self.router(uuid, &config);
+        let peer = &mut self.nodes[node.0];
+        peer.router = router;
+        peer.alive = true;
+        peer.life += 1;
+        peer.states.clear();
+        peer.unread.clear();
+        peer.router.start(self.now);
+        self.carry_out(node);
+    }
+
+    /// The relay goes away, or comes back.
+    pub fn set_relay_up(&mut self, up: bool) {
+        for (node, socket) in self.relay.set_up(up) {
+            let lost = SocketEvent::Closed {
+                code: None,
+                reason: "connection reset".into(),
+                http_status: None,
+            };
+            self.event_soon(node, Event::Socket(socket, lost), Duration::ZERO);
+        }
+    }
+
+    /// Puts a text on a node's relay connection, as a hostile relay or client could.
+    pub fn inject(&mut self, node: NodeId, text: &str) {
+        if let Some(socket) = self.relay.socket_of(node) {
+            self.event_soon(
+                node,
+                Event::Socket(socket, SocketEvent::Text(text.into())),
+                Duration::ZERO,
+            );
+        }
+    }
+
+    /// Puts a frame on channel 0 of every connection of a node, as a hostile peer could.
+    pub fn inject_frame(&mut self, node: NodeId, frame: &[u8]) {
+        for rtc in self.engine.connected(node) {
+            let data = bytes::Bytes::copy_from_slice(frame);
+            let event = RtcEvent::Frame {
+                channel: 0,
+                data,
+                binary: true,
+            };
+            self.event_soon(node, Event::Rtc(rtc, event), Duration::ZERO);
+        }
+    }
+
+    /// Lets the world go on until `done`, at most for `limit` of its time. Returns whether it was done.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        while !done(self) {
+            let deadlines = self.nodes.iter().enumerate().filter(|(_, node)| node.alive);
+            let timer = deadlines
+                .filter_map(|(i, node)| Some((node.router.next_deadline()?, NodeId(i))))
+                .min();
+            let next = self.queue.peek().map(|Reverse(entry)| entry.0);
+            match (next, timer) {
+                (None, None) => return false,
+                (next, Some((at, node))) if next.is_none_or(|next| at < next) => {
+                    if at > end {
+                        self.now = end;
+                        return false;
+                    }
+                    self.now = self.now.max(at);
+                    self.nodes[node.0].router.handle(self.now, Input::Timeout);
+                    self.carry_out(node);
+                }
+                _ => match self.queue.pop() {
+                    Some(Reverse(Entry(at, _, happening))) if at <= end => {
+                        self.now = at;
+                        self.happen(happening);
+                    }
+                    late => {
+                        self.queue.extend(late);
+                        self.now = end;
+                        return false;
+                    }
+                },
+            }
+        }
+        true
+    }
+
+    /// Lets the world go on for some of its time.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(time, |_| false);
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Event(node, life, event) => {
+                let peer = &mut self.nodes[node.0];
+                if peer.alive && peer.life == life {
+                    peer.router.handle(self.now, Input::Event(event));
+                    self.carry_out(node);
+                }
+            }
+            Happening::Relay(message) => self.relay_step(message),
+            Happening::Engine(step) => self.engine_step(step),
+        }
+    }
+
+    /// Carries a node's outputs out.
+    fn carry_out(&mut self, node: NodeId) {
+        while let Some(output) = self.nodes[node.0].router.poll_output() {
+            let peer = &mut self.nodes[node.0];
+            match output {
+                Output::OpenRtc(rtc, _) => self.engine.open(node, peer.life, rtc),
+                Output::Rtc(rtc, command) => self.engine_command(node, rtc, command),
+                Output::OpenSocket(socket) => self.open_socket(node, socket),
+                Output::SendSocket(socket, text) => self.send_socket(node, socket, text),
+                Output::CloseSocket(socket) => self.close_socket(node, socket),
+                Output::NewLink(link, uuid) => {
+                    peer.peers.insert(link, uuid);
+                }
+                Output::State(link, state, error) => {
+                    peer.states.insert(link, (state, error));
+                }
+                Output::Deliver(link, message) => {
+                    let bytes = message.weight();
+                    peer.received
+                        .push((peer.peers.get(&link).copied().unwrap_or_default(), message));
+                    if peer.reads {
+                        peer.router.handle(
+                            self.now,
+                            Input::Request(RequestId(0), Request::Consumed { link, bytes }),
+                        );
+                    } else {
+                        peer.unread.push((link, bytes));
+                    }
+                }
+                Output::Reply(request, result) => {
+                    let twice = peer.replies.insert(request, result);
+                    debug_assert!(twice.is_none() || request.0 == 0, "answered twice");
+                }
+                Output::Kind(..) | Output::RelayMessage(_) | Output::Relay(_) => {}
+            }
+        }
+    }
+
+    fn event_soon(&mut self, node: NodeId, event: Event, delay: Duration) {
+        let life = self.nodes[node.0].life;
+        self.schedule(delay, Happening::Event(node, life, event));
+    }
+
+    fn schedule(&mut self, delay: Duration, happening: Happening) {
+        self.schedule_at(self.now + delay, happening);
+    }
+
+    fn schedule_at(&mut self, at: Instant, happening: Happening) {
+        self.sequence += 1;
+        self.queue.push(Reverse(Entry(at, self.sequence, happening)));
+    }
+
+    fn random(&mut self, longest: Duration) -> Duration {
+        Duration::from_micros(self.rng.u64(0..=longest.as_micros() as u64))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}

@@ -1,0 +1,184 @@
+//! The relay of a world: the real switchboard behind sockets that take time.
+
+use super::{Happening, NodeId, World};
+use crate::platform::{Event, SocketEvent, SocketId};
+use crate::relay::{ConnId, Switchboard, SwitchboardOutput};
+use std::collections::HashMap;
+use std::time::Duration;
+use web_time::Instant;
+
+pub(super) enum ToRelay {
+    Open(ConnId),
+    Text(ConnId, String),
+    Closed(ConnId),
+}
+
+struct Conn {
+    node: NodeId,
+    life: u64,
+    socket: SocketId,
+    /// When the last thing in each direction arrives: a TCP connection keeps order.
+    to_relay: Instant,
+    to_node: Instant,
+}
+
+#[derive(Default)]
+pub(super) struct Relay {
+    switchboard: Switchboard,
+    conns: HashMap<ConnId, Conn>,
+    next: u64,
+    down: bool,
+}
+
+impl Relay {
+    /// Sockets that broke.
+    pub(super) fn set_up(&mut self, up: bool) -> Vec<(NodeId, SocketId)> {
+        self.down = !up;
+        if up {
+            return Vec::new();
+        }
+        self.switchboard = Switchboard::new();
+        let mut broken: Vec<_> = self.conns.drain().map(|(_, conn)| (conn.node, conn.socket)).collect();
+        broken.sort();
+        broken
+    }
+
+    pub(super) fn drop_node(&mut self, node: NodeId) {
+        let conns: Vec<ConnId> = self
+            .conns
+            .iter()
+            .filter(|(_, c)| c.node == node)
+            .map(|(id, _)| *id)
+            .collect();
+        for conn in conns {
+            self.conns.remove(&conn);
+            self.switchboard.on_close(conn);
+        }
+    }
+
+    pub(super) fn socket_of(&self, node: NodeId) -> Option<SocketId> {
+        self.conns
+            .values()
+            .filter(|conn| conn.node == node)
+            .map(|conn| conn.socket)
+            .max()
+    }
+
+    fn conn_of(&self, node: NodeId, life: u64, socket: SocketId) -> Option<ConnId> {
+        self.conns
+            .iter()
+            .find(|(_, conn)| conn.node == node && conn.life == life && conn.socket == socket)
+            .map(|(id, _)| *id)
+    }
+}
+
+impl World {
+    pub(super) fn open_socket(&mut self, node: NodeId, socket: SocketId) {
+        let delay = self.random(self.weather.relay_delay);
+        if self.relay.down {
+            let refused = SocketEvent::Closed {
+                code: None,
+                reason: "connection refused".into(),
+                http_status: None,
+            };
+            return self.event_soon(node, Event::Socket(socket, refused), delay);
+        }
+        let id = ConnId(self.relay.next);
+        self.relay.next += 1;
+        let life = self.nodes[node.0].life;
+        self.relay.conns.insert(
+            id,
+            Conn {
+                node,
+                life,
+                socket,
+                to_relay: self.now,
+                to_node: self.now,
+            },
+        );
+        self.to_relay(id, ToRelay::Open(id));
+        self.to_node(id, SocketEvent::Open);
+    }
+
+    pub(super) fn send_socket(&mut self, node: NodeId, socket: SocketId, text: String) {
+        let text = if self.nodes[node.0].foreign {
+            without_words(&text)
+        } else {
+            text
+        };
+        if let Some(id) = self.relay.conn_of(node, self.nodes[node.0].life, socket) {
+            self.to_relay(id, ToRelay::Text(id, text));
+        }
+    }
+
+    pub(super) fn close_socket(&mut self, node: NodeId, socket: SocketId) {
+        if let Some(id) = self.relay.conn_of(node, self.nodes[node.0].life, socket) {
+            self.to_relay(id, ToRelay::Closed(id));
+        }
+    }
+
+    pub(super) fn relay_step(&mut self, message: ToRelay) {
+        let id = match &message {
+            ToRelay::Open(id) | ToRelay::Text(id, _) | ToRelay::Closed(id) => *id,
+        };
+        if !self.relay.conns.contains_key(&id) {
+            return;
+        }
+        match message {
+            ToRelay::Open(id) => self.relay.switchboard.on_open(id),
+            ToRelay::Text(id, text) => self.relay.switchboard.on_text(id, &text),
+            ToRelay::Closed(id) => {
+                self.relay.switchboard.on_close(id);
+                self.relay.conns.remove(&id);
+            }
+        }
+        while let Some(output) = self.relay.switchboard.poll_output() {
+            match output {
+                SwitchboardOutput::Send { conn, text, .. } => self.to_node(conn, SocketEvent::Text(text)),
+                SwitchboardOutput::Close { conn, code, reason } => {
+                    let reason = reason.to_string();
+                    self.to_node(
+                        conn,
+                        SocketEvent::Closed {
+                            code: Some(code),
+                            reason,
+                            http_status: None,
+                        },
+                    );
+                    self.relay.conns.remove(&conn);
+                }
+            }
+        }
+    }
+
+    fn to_relay(&mut self, id: ConnId, message: ToRelay) {
+        let at = self.now + self.random(self.weather.relay_delay);
+        if let Some(conn) = self.relay.conns.get_mut(&id) {
+            conn.to_relay = conn.to_relay.max(at) + Duration::from_nanos(1);
+            let at = conn.to_relay;
+            self.schedule_at(at, Happening::Relay(message));
+        }
+    }
+
+    fn to_node(&mut self, id: ConnId, event: SocketEvent) {
+        let at = self.now + self.random(self.weather.relay_delay);
+        if let Some(conn) = self.relay.conns.get_mut(&id) {
+            conn.to_node = conn.to_node.max(at) + Duration::from_nanos(1);
+            let (at, node, life, socket) = (conn.to_node, conn.node, conn.life, conn.socket);
+            let event = match event {
+                SocketEvent::Text(text) if self.nodes[node.0].foreign => SocketEvent::Text(without_words(&text)),
+                event => event,
+            };
+            self.schedule_at(at, Happening::Event(node, life, Event::Socket(socket, event)));
+        }
+    }
+}
+
+/// The message as a ProxyStore peer would have written it, or would understand it.
+fn without_words(text: &str) -> String {
+    let Some((before, line)) = text.split_once("a=x-crosspeer:") else {
+        return text.to_owned();
+    };
+    let after = line.split_once(r"\\r\\n").map_or("", |(_, after)| after);
+    format!("{before}{after}")
+}
