@@ -10,7 +10,6 @@ use crate::platform::{SdpType, SessionDescription};
 use serde::Deserialize;
 use serde_json::Value;
 
-mod json;
 mod sdp;
 #[cfg(test)]
 mod tests;
@@ -70,13 +69,13 @@ impl Description {
                     SdpType::Offer => "offer",
                     SdpType::Answer => "answer",
                 };
-                format!(r#"{{"sdp": {}, "type": "{name}"}}"#, json::string(sdp))
+                format!(r#"{{"sdp": {}, "type": "{name}"}}"#, crate::json::string(sdp))
             }
             // The label is the media section's index; a data connection has one section.
             Self::Candidate { candidate, mid } => format!(
                 r#"{{"candidate": {}, "id": {}, "label": 0, "type": "candidate"}}"#,
-                json::string(candidate),
-                json::string(mid)
+                crate::json::string(candidate),
+                crate::json::string(mid)
             ),
             Self::Bye => r#"{"type": "bye"}"#.to_owned(),
         }

@@ -8,6 +8,7 @@ pub mod description;
 pub mod driver;
 mod error;
 mod handle;
+mod json;
 mod link;
 mod message;
 pub mod platform;

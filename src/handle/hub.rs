@@ -135,11 +135,11 @@ impl Hub {
         loop {
             let shared = lock(&self.ready).pop_front()?;
             let mut status = shared.lock();
-            if status.claims == 0 {
-                if let Some(message) = status.messages.pop_front() {
-                    self.report(&shared, &mut status, &message, caller);
-                    return Some((status.peer.unwrap_or_default(), message));
-                }
+            if status.claims == 0
+                && let Some(message) = status.messages.pop_front()
+            {
+                self.report(&shared, &mut status, &message, caller);
+                return Some((status.peer.unwrap_or_default(), message));
             }
         }
     }

@@ -240,6 +240,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // any time will do
     fn credit_is_held_back_while_the_user_is_behind_and_paid_after() {
         let config = Config {
             receive_buffer_bytes: 100,

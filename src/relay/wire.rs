@@ -4,6 +4,7 @@
 //! other types than expected as they came, so that the relay passes on what it need not understand.
 
 use super::message::DecodeError;
+use crate::json::write_string;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -207,46 +208,4 @@ impl Object {
         self.0.push('}');
         self.0
     }
-}
-
-/// A JSON string in ASCII, with the escapes Python's encoder chooses.
-fn write_string(out: &mut String, text: &str) {
-    out.push('"');
-    let mut rest = text;
-    while let Some(at) = rest
-        .bytes()
-        .position(|b| !(b' '..=b'~').contains(&b) || b == b'"' || b == b'\\')
-    {
-        let (plain, special) = rest.split_at(at);
-        out.push_str(plain);
-        let mut chars = special.chars();
-        if let Some(c) = chars.next() {
-            write_escape(out, c);
-        }
-        rest = chars.as_str();
-    }
-    out.push_str(rest);
-    out.push('"');
-}
-
-fn write_escape(out: &mut String, c: char) {
-    let short = match c {
-        '"' => "\\\"",
-        '\\' => "\\\\",
-        '\n' => "\\n",
-        '\r' => "\\r",
-        '\t' => "\\t",
-        '\u{8}' => "\\b",
-        '\u{c}' => "\\f",
-        _ => {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                out.push_str("\\u");
-                for shift in [12, 8, 4, 0] {
-                    out.push(char::from(b"0123456789abcdef"[usize::from(*unit >> shift & 0xf)]));
-                }
-            }
-            return;
-        }
-    };
-    out.push_str(short);
 }

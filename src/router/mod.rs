@@ -212,10 +212,9 @@ impl Router {
         if self.mode == Mode::Manual {
             return;
         }
-        if let Some(link) = self.links.remove(&id) {
-            if let Some(peer) = link.peer.filter(|peer| self.by_peer.get(peer) == Some(&id)) {
-                self.by_peer.remove(&peer);
-            }
+        let peer = self.links.remove(&id).and_then(|link| link.peer);
+        if let Some(peer) = peer.filter(|peer| self.by_peer.get(peer) == Some(&id)) {
+            self.by_peer.remove(&peer);
         }
     }
 

@@ -96,8 +96,8 @@ impl World {
                 to_node: self.now,
             },
         );
-        self.to_relay(id, ToRelay::Open(id));
-        self.to_node(id, SocketEvent::Open);
+        self.reach_relay(id, ToRelay::Open(id));
+        self.reach_node(id, SocketEvent::Open);
     }
 
     pub(super) fn send_socket(&mut self, node: NodeId, socket: SocketId, text: String) {
@@ -107,13 +107,13 @@ impl World {
             text
         };
         if let Some(id) = self.relay.conn_of(node, self.nodes[node.0].life, socket) {
-            self.to_relay(id, ToRelay::Text(id, text));
+            self.reach_relay(id, ToRelay::Text(id, text));
         }
     }
 
     pub(super) fn close_socket(&mut self, node: NodeId, socket: SocketId) {
         if let Some(id) = self.relay.conn_of(node, self.nodes[node.0].life, socket) {
-            self.to_relay(id, ToRelay::Closed(id));
+            self.reach_relay(id, ToRelay::Closed(id));
         }
     }
 
@@ -134,10 +134,10 @@ impl World {
         }
         while let Some(output) = self.relay.switchboard.poll_output() {
             match output {
-                SwitchboardOutput::Send { conn, text, .. } => self.to_node(conn, SocketEvent::Text(text)),
+                SwitchboardOutput::Send { conn, text, .. } => self.reach_node(conn, SocketEvent::Text(text)),
                 SwitchboardOutput::Close { conn, code, reason } => {
                     let reason = reason.to_string();
-                    self.to_node(
+                    self.reach_node(
                         conn,
                         SocketEvent::Closed {
                             code: Some(code),
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    fn to_relay(&mut self, id: ConnId, message: ToRelay) {
+    fn reach_relay(&mut self, id: ConnId, message: ToRelay) {
         let at = self.now + self.random(self.weather.relay_delay);
         if let Some(conn) = self.relay.conns.get_mut(&id) {
             conn.to_relay = conn.to_relay.max(at) + Duration::from_nanos(1);
@@ -160,7 +160,7 @@ impl World {
         }
     }
 
-    fn to_node(&mut self, id: ConnId, event: SocketEvent) {
+    fn reach_node(&mut self, id: ConnId, event: SocketEvent) {
         let at = self.now + self.random(self.weather.relay_delay);
         if let Some(conn) = self.relay.conns.get_mut(&id) {
             conn.to_node = conn.to_node.max(at) + Duration::from_nanos(1);
