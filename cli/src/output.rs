@@ -1,10 +1,11 @@
 //! What people and programs see: text, JSON lines, a progress bar.
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 const BAR: &str =
     "{spinner} {wide_msg} {bytes}/{total_bytes} [{bar:24}] {percent:>3}% {binary_bytes_per_sec:>12} left {eta}";
@@ -14,12 +15,16 @@ const BAR: &str =
 pub(crate) struct Output {
     json: bool,
     bar: ProgressBar,
+    /// When programs last heard of progress.
+    told: Arc<Mutex<Instant>>,
 }
 
 impl Output {
+    #[allow(clippy::disallowed_methods)] // paces lines, and decides nothing
     pub(crate) fn new(json: bool) -> Self {
-        let bar = ProgressBar::hidden();
-        Self { json, bar }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+        let told = Arc::new(Mutex::new(Instant::now()));
+        Self { json, bar, told }
     }
 
     /// Shows a progress bar if a person is watching: stderr is a terminal, and not `--json`.
@@ -34,6 +39,21 @@ impl Output {
 
     pub(crate) fn bar(&self) -> &ProgressBar {
         &self.bar
+    }
+
+    /// More bytes of this file are done: moves the bar, or tells programs every second.
+    #[allow(clippy::disallowed_methods)] // paces lines, and decides nothing
+    pub(crate) fn progress(&self, name: &str, bytes: u64) {
+        self.bar.inc(bytes);
+        if !self.json {
+            return self.bar.set_message(name.to_owned());
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.elapsed() >= Duration::from_secs(1) {
+            *told = Instant::now();
+            let (bytes, total) = (self.bar.position(), self.bar.length());
+            self.event_json(json!({"type": "progress", "name": name, "bytes": bytes, "total": total}));
+        }
     }
 
     /// A result: the JSON object, or the text on stdout.

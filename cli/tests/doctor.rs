@@ -1,5 +1,7 @@
 //! `doctor` against a relay and small STUN servers of our own.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 use common::{events, relay, run};
 use rtc_stun::message::{BINDING_SUCCESS, Message};

@@ -1,5 +1,7 @@
 //! Two processes and a relay: files, folders and messages.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 use common::{PEER, Running, events, receive, relay, run, send};
 use std::fs;
@@ -134,6 +136,10 @@ fn ping_measures_an_echo_and_times_out_without_one() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(events(&output, "pong").len(), 3);
     assert_eq!(events(&output, "statistics")[0]["count"], 3);
+    let source = tempfile::tempdir().unwrap();
+    let path = file(source.path(), "a", b"x");
+    let sent = send(&url, &["--timeout", "2", &path]);
+    assert_eq!(sent.status.code(), Some(5), "an echo takes no files: {sent:?}");
     drop(echo);
 
     let target = tempfile::tempdir().unwrap();

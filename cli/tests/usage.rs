@@ -1,5 +1,7 @@
 //! What the command says when it cannot do what it is asked.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 use common::{PEER, events, relay, run, stderr, stdout};
 

@@ -192,9 +192,7 @@ impl Inbox {
         match block_in_place(|| file.partial.write(data)) {
             Ok(()) => {
                 file.written += data.len() as u64;
-                let bar = self.folder.output.bar();
-                bar.inc(data.len() as u64);
-                bar.set_message(file.offer.name.clone());
+                self.folder.output.progress(&file.offer.name, data.len() as u64);
                 self.receiver.written(id, data.len());
             }
             Err(error) => {

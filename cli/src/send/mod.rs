@@ -6,15 +6,17 @@ use crate::args::SendArgs;
 use crate::failure::{Exit, Failure, Result};
 use crate::net;
 use crate::output::{Output, human_bytes};
-use crosspeer::PeerConnection;
 use crosspeer::transfer::{Packet, Sender, SenderOutput, StopCode};
+use crosspeer::{Message, PeerConnection};
 use crosspeer_native::PeerManager;
 use files::{Source, Sources};
 use serde_json::json;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
+use std::time::Duration;
 use tokio::task::block_in_place;
+use tokio::time::timeout;
 
 /// Sends everything, then closes when the peer has it.
 pub(crate) async fn run(args: SendArgs, output: &Output) -> Result<()> {
@@ -64,7 +66,9 @@ async fn send_all(peers: &PeerManager, args: &SendArgs, sources: Vec<Source>, ou
         .bar()
         .set_length(sources.iter().map(|source| source.offer.size).sum());
     if connection.is_crosspeer() {
-        Upload::new(&connection, output).run(sources).await
+        Upload::new(&connection, output, args.connect.timeout)
+            .run(sources)
+            .await
     } else {
         send_as_messages(&connection, sources, output).await
     }
@@ -97,6 +101,9 @@ struct Upload<'a> {
     files: HashMap<u32, Upcoming>,
     buffer: Vec<u8>,
     failed: Vec<StopCode>,
+    /// Whether the peer has answered any offer, and how long each wait before that may be.
+    answered: bool,
+    patience: Duration,
 }
 
 struct Upcoming {
@@ -107,7 +114,7 @@ struct Upcoming {
 }
 
 impl<'a> Upload<'a> {
-    fn new(connection: &'a PeerConnection, output: &'a Output) -> Self {
+    fn new(connection: &'a PeerConnection, output: &'a Output, patience: Duration) -> Self {
         Self {
             connection,
             output,
@@ -115,6 +122,8 @@ impl<'a> Upload<'a> {
             files: HashMap::new(),
             buffer: Vec::new(),
             failed: Vec::new(),
+            answered: false,
+            patience,
         }
     }
 
@@ -131,10 +140,30 @@ impl<'a> Upload<'a> {
             if self.sender.is_idle() {
                 return self.outcome();
             }
-            match Packet::decode(self.connection.recv().await?)? {
-                Packet::ToSender(packet) => self.sender.handle(packet)?,
+            match Packet::decode(self.next_message().await?)? {
+                Packet::ToSender(packet) => {
+                    self.answered = true;
+                    self.sender.handle(packet)?;
+                }
                 // What the peer sends by itself has nowhere to go here.
                 Packet::ToReceiver(_) | Packet::NotTransfer(_) => {}
+            }
+        }
+    }
+
+    /// A peer that takes files answers the first offer at once; one that echoes, or only waits for messages, never does.
+    async fn next_message(&self) -> Result<Message> {
+        if self.answered {
+            return Ok(self.connection.recv().await?);
+        }
+        match timeout(self.patience, self.connection.recv()).await {
+            Ok(message) => Ok(message?),
+            Err(_) => {
+                let patience = self.patience;
+                let message = format!(
+                    "no answer to the offered files within {patience:?}: does the peer run `crosspeer receive`?"
+                );
+                Err(Failure::new(Exit::Timeout, message))
             }
         }
     }
@@ -169,8 +198,8 @@ impl<'a> Upload<'a> {
 
     fn progress(&mut self, id: u32, stored: u64) {
         if let Some(upcoming) = self.files.get_mut(&id) {
-            self.output.bar().inc(stored - upcoming.stored);
-            self.output.bar().set_message(upcoming.source.offer.name.clone());
+            self.output
+                .progress(&upcoming.source.offer.name, stored - upcoming.stored);
             upcoming.stored = stored;
         }
     }
