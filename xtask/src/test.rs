@@ -129,14 +129,17 @@ fn clippy() -> Result<()> {
 }
 
 fn wasm() -> Result<()> {
-    let clippy = Run::cargo().args([
+    let mut clippy = Run::cargo().args([
         "clippy",
-        "-p",
-        "crosspeer",
         "--target",
         "wasm32-unknown-unknown",
         "--all-features",
+        "-p",
+        "crosspeer",
     ]);
+    if std::path::Path::new("wasm/Cargo.toml").exists() {
+        clippy = clippy.args(["-p", "crosspeer-wasm"]);
+    }
     clippy.args(["--", "-D", "warnings"]).status()
 }
 
