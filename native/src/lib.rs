@@ -1,6 +1,36 @@
 //! crosspeer for native programs: peer connections by the [`webrtc`] crate on tokio, the relay's WebSocket by
 //! tokio-tungstenite.
 //!
+//! ```
+//! use crosspeer_native::{Config, PeerManager};
+//!
+//! # use crosspeer_relay::{Relay, RelayConfig};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let mut config = RelayConfig::default();
+//! # (config.host, config.port) = (Some("127.0.0.1".into()), 0);
+//! # let server = Relay::bind(config).await?;
+//! # let relay = &format!("ws://{}", server.local_addr());
+//! # tokio::spawn(server.serve(std::future::pending()));
+//! # let echo = PeerManager::join(relay, Config::default()).await?;
+//! # let other = echo.uuid();
+//! # tokio::spawn(async move {
+//! #     while let Ok((from, message)) = echo.recv().await {
+//! #         let _ = echo.send(from, message).await;
+//! #     }
+//! # });
+//! let peers = PeerManager::join(relay, Config::default()).await?; // "wss://relay.example"
+//! peers.send(other, "hello").await?; // connects where needed
+//! let (from, message) = peers.recv().await?; // from any peer
+//! # assert_eq!((from, message), (other, "hello".into()));
+//!
+//! let connection = peers.connect(other).await?; // one peer's own stream of messages
+//! connection.send(vec![1, 2, 3]).await?;
+//! assert_eq!(connection.recv().await?, vec![1, 2, 3].into());
+//! peers.close().await?; // delivers what was sent
+//! # Ok(()) }
+//! ```
+//!
 //! All rules are in [`crosspeer`]; this crate only carries its commands out and reports events, behind
 //! [`Platform`](crosspeer::platform::Platform).
 //!

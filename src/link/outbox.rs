@@ -35,6 +35,8 @@ struct Current {
 /// Messages in, frames out, at most `high_water` bytes of them in each channel's hands.
 pub(crate) struct Outbox {
     queue: VecDeque<Outgoing>,
+    /// No message expires before this; looking at all of them every time would take too long.
+    expiry: Option<Instant>,
     current: Option<Current>,
     ids: StreamIds,
     next_id: u32,
@@ -49,6 +51,7 @@ impl Outbox {
     pub(crate) fn new(ids: StreamIds) -> Self {
         Self {
             queue: VecDeque::new(),
+            expiry: None,
             current: None,
             ids,
             next_id: 0,
@@ -68,6 +71,7 @@ impl Outbox {
     }
 
     pub(crate) fn push(&mut self, outgoing: Outgoing) {
+        self.expiry = self.expiry.into_iter().chain([outgoing.expires]).min();
         self.queue.push_back(outgoing);
     }
 
@@ -153,11 +157,13 @@ impl Outbox {
             }
             keep
         });
+        self.expiry = self.queue.iter().map(|outgoing| outgoing.expires).min();
         expired
     }
 
+    /// When to call [`Outbox::take_expired`], which may then find nothing and put this off.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.queue.iter().map(|outgoing| outgoing.expires).min()
+        self.expiry.filter(|_| !self.queue.is_empty())
     }
 
     /// The number the next message will have.
