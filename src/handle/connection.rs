@@ -150,6 +150,11 @@ impl PeerConnection {
         self.inner.shared.state()
     }
 
+    /// Ends with the state once it is another than `seen`. States that come and go meanwhile are not told.
+    pub async fn changed(&self, seen: State) -> State {
+        self.inner.shared.changed(seen).await
+    }
+
     /// The peer, once it is known.
     pub fn peer(&self) -> Option<Uuid> {
         self.inner.shared.peer()

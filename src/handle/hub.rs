@@ -295,6 +295,18 @@ impl Shared {
         self.lock().error.clone()
     }
 
+    /// Ends with the state once it is another than `seen`.
+    pub(crate) async fn changed(&self, seen: State) -> State {
+        loop {
+            listener!(self.changed => changed);
+            let state = self.state();
+            if state != seen {
+                return state;
+            }
+            changed.await;
+        }
+    }
+
     /// Ends with the error that the connection ended with.
     pub(crate) async fn ended(&self) -> Error {
         loop {
