@@ -18,6 +18,7 @@
 //! disk sets the pace and memory stays bounded for files of any size. At most [`MAX_OPEN`] files are open at a time.
 //! `offset` leaves room for resuming; it is 0 for now. Unknown keys are ignored.
 
+pub mod catalog;
 mod names;
 mod receiver;
 mod sender;

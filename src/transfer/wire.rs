@@ -350,12 +350,12 @@ fn decode_data(mut bytes: Bytes) -> Result<ToReceiver> {
     })
 }
 
-fn need<T>(field: Option<T>, name: &str) -> Result<T> {
-    field.ok_or_else(|| Error::PeerMisbehaved(format!("a transfer message without `{name}`")))
+pub(super) fn need<T>(field: Option<T>, name: &str) -> Result<T> {
+    field.ok_or_else(|| Error::PeerMisbehaved(format!("a message without `{name}`")))
 }
 
 /// A peer's text may end up on a terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let replace = |c| if is_unprintable(c) { '\u{fffd}' } else { c };
     text.chars().take(MAX_REASON).map(replace).collect()
 }
