@@ -1,0 +1,57 @@
+//! The handles of [`crosspeer`], opened on this platform.
+
+use crate::Web;
+use crosspeer::{Config, Result};
+use std::ops::Deref;
+use wasm_bindgen_futures::spawn_local;
+
+/// [`crosspeer::PeerManager`] on this platform.
+#[derive(Debug, Clone)]
+pub struct PeerManager(crosspeer::PeerManager);
+
+impl PeerManager {
+    /// Registers at the relay and is then ready for peers; the relay is tried until `connect_timeout` is over.
+    ///
+    /// # Errors
+    /// [`crosspeer::Error::InvalidInput`] for a URL or configuration that cannot work,
+    /// [`crosspeer::Error::RelayUnreachable`] with the last failure, [`crosspeer::Error::RelayRefused`].
+    pub async fn join(url: &str, config: Config) -> Result<Self> {
+        let (manager, driver) = crosspeer::PeerManager::new(Web::new(), url, config)?;
+        spawn_local(driver.run());
+        manager.registered().await?;
+        Ok(Self(manager))
+    }
+}
+
+impl Deref for PeerManager {
+    type Target = crosspeer::PeerManager;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+/// [`crosspeer::RelayClient`] on this platform.
+#[derive(Debug, Clone)]
+pub struct RelayClient(crosspeer::RelayClient);
+
+impl RelayClient {
+    /// Registers at the relay; it is tried until `connect_timeout` is over.
+    ///
+    /// # Errors
+    /// As [`PeerManager::join`].
+    pub async fn connect(url: &str, config: Config) -> Result<Self> {
+        let (client, driver) = crosspeer::RelayClient::new(Web::new(), url, config)?;
+        spawn_local(driver.run());
+        client.registered().await?;
+        Ok(Self(client))
+    }
+}
+
+impl Deref for RelayClient {
+    type Target = crosspeer::RelayClient;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}

@@ -1,0 +1,26 @@
+//! crosspeer for the browser: peer connections by `RTCPeerConnection`, the relay by `WebSocket`.
+//!
+//! All rules are in [`crosspeer`]; this crate only carries its commands out and reports events, behind
+//! [`Platform`](crosspeer::platform::Platform). Everything runs on the page's one thread.
+//!
+//! ```text
+//!   crosspeer's driver              js/         the facade of the npm package (feature `js`)
+//!     │ Platform            Web     platform    this crate's front door
+//!     ├─ open_rtc      ──→  rtc/    RTCPeerConnection and its data channels
+//!     └─ open_socket   ──→  socket  the relay's WebSocket
+//! ```
+#![cfg(target_family = "wasm")]
+
+mod handle;
+#[cfg(feature = "js")]
+mod js;
+mod listener;
+mod platform;
+mod rtc;
+mod socket;
+
+pub use crosspeer::{Config, Error, Message, PeerConnection, Result, State};
+pub use handle::{PeerManager, RelayClient};
+pub use platform::Web;
+pub use rtc::WebRtc;
+pub use socket::WebSocket;

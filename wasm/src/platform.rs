@@ -1,0 +1,57 @@
+//! What the common code's driver needs of a web page.
+
+use crate::rtc::WebRtc;
+use crate::socket::WebSocket;
+use crosspeer::Config;
+use crosspeer::platform::{Events, Platform, RtcId, SocketId};
+use gloo_timers::future::TimeoutFuture;
+use web_time::Instant;
+
+/// The longest that `setTimeout` can wait; it takes anything longer for 0.
+const LONGEST_MILLIS: u128 = i32::MAX as u128;
+
+/// The platform of web pages, and of whatever else has `RTCPeerConnection`, `WebSocket` and `setTimeout`.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Web;
+
+impl Web {
+    /// The platform.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Platform for Web {
+    type Rtc = WebRtc;
+    type Socket = WebSocket;
+
+    #[allow(clippy::disallowed_methods)] // this is the platform that the others ask
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        loop {
+            let left = at.saturating_duration_since(self.now());
+            if left.is_zero() {
+                return;
+            }
+            let millis = left.as_micros().div_ceil(1000).min(LONGEST_MILLIS);
+            TimeoutFuture::new(millis as u32).await;
+        }
+    }
+
+    fn open_rtc(&self, id: RtcId, config: &Config, events: Events) -> WebRtc {
+        WebRtc::open(id, config, events)
+    }
+
+    fn open_socket(&self, id: SocketId, url: &str, config: &Config, events: Events) -> WebSocket {
+        WebSocket::open(id, url, config, events)
+    }
+
+    /// Pages are not told their host's name.
+    fn host_name(&self) -> Option<String> {
+        None
+    }
+}

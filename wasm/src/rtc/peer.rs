@@ -1,0 +1,316 @@
+//! One `RTCPeerConnection`: its set-up, its channels, its end.
+
+use super::Reports;
+use super::channel::Channel;
+use crate::listener::Listener;
+use bytes::BytesMut;
+use crosspeer::platform::{RtcCommand, RtcEvent, SdpType, SessionDescription};
+use crosspeer::{Config, IceServer, Stage};
+use futures_channel::oneshot;
+use futures_util::future::select;
+use gloo_timers::future::sleep;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    Event, EventTarget, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelInit, RtcIceCandidateInit,
+    RtcIceConnectionState as Ice, RtcIceGatheringState, RtcIceServer, RtcPeerConnection, RtcPeerConnectionState,
+    RtcSdpType, RtcSessionDescriptionInit,
+};
+
+/// Bytes in the browser's hands, over all channels. With a queue of 4 MiB Chromium is half as fast between two pages.
+const SEND_BUFFER: usize = 512 << 10;
+
+type Result<T = ()> = std::result::Result<T, JsValue>;
+
+/// One connection. Its listeners know it only weakly, and go when it ends.
+pub(super) struct Peer {
+    pc: RtcPeerConnection,
+    reports: Reports,
+    gather_timeout: Duration,
+    /// How far set-up has come.
+    stage: Cell<Stage>,
+    /// Whether the peer was last said to answer.
+    responsive: Cell<bool>,
+    send_buffer: Cell<usize>,
+    channels: RefCell<Vec<Rc<Channel>>>,
+    /// Candidates that came before the description they belong to.
+    early: RefCell<Vec<RtcIceCandidateInit>>,
+    flushing: Cell<bool>,
+    listeners: RefCell<Vec<Listener>>,
+}
+
+impl Peer {
+    pub(super) fn new(config: &Config, reports: Reports) -> Result<Rc<Self>> {
+        let pc = RtcPeerConnection::new_with_configuration(&configuration(&config.ice_servers))?;
+        let peer = Rc::new(Self {
+            pc,
+            reports,
+            gather_timeout: config.gather_timeout,
+            stage: Cell::new(Stage::Candidates),
+            responsive: Cell::new(true),
+            send_buffer: Cell::new(SEND_BUFFER),
+            channels: RefCell::default(),
+            early: RefCell::default(),
+            flushing: Cell::new(false),
+            listeners: RefCell::default(),
+        });
+        peer.listen();
+        Ok(peer)
+    }
+
+    pub(super) async fn carry_out(self: &Rc<Self>, command: RtcCommand) -> Result {
+        match command {
+            RtcCommand::Offer { channels, ordered } => self.offer(channels, ordered).await,
+            RtcCommand::Answer { offer, send_buffer } => self.answer(&offer, send_buffer).await,
+            RtcCommand::Complete { answer, send_buffer } => {
+                self.send_buffer.set(send_buffer.min(SEND_BUFFER));
+                self.apply(RtcSdpType::Answer, &answer).await?;
+                self.stage.set(Stage::Ice);
+                Ok(())
+            }
+            RtcCommand::AddCandidate { candidate, mid } => {
+                self.add_candidate(&candidate, &mid).await;
+                Ok(())
+            }
+            // Carried out at once, without this queue.
+            RtcCommand::Write { .. } | RtcCommand::Consumed { .. } | RtcCommand::Flush | RtcCommand::Close => Ok(()),
+        }
+    }
+
+    async fn offer(self: &Rc<Self>, channels: u16, ordered: bool) -> Result {
+        for number in 0..channels {
+            let options = RtcDataChannelInit::new();
+            options.set_ordered(ordered);
+            let label = format!("p2p-{number}-{channels}");
+            self.attach(self.pc.create_data_channel_with_data_channel_dict(&label, &options));
+        }
+        let offer = JsFuture::from(self.pc.create_offer()).await?;
+        self.describe(SdpType::Offer, offer).await
+    }
+
+    async fn answer(self: &Rc<Self>, offer: &str, send_buffer: usize) -> Result {
+        self.send_buffer.set(send_buffer.min(SEND_BUFFER));
+        self.apply(RtcSdpType::Offer, offer).await?;
+        self.stage.set(Stage::Candidates);
+        let answer = JsFuture::from(self.pc.create_answer()).await?;
+        self.describe(SdpType::Answer, answer).await?;
+        self.stage.set(self.stage.get().max(Stage::Ice));
+        Ok(())
+    }
+
+    /// Applies our description, and reports it with the candidates that were found in time.
+    async fn describe(&self, sdp_type: SdpType, description: JsValue) -> Result {
+        let description = description.unchecked_into::<RtcSessionDescriptionInit>();
+        JsFuture::from(self.pc.set_local_description(&description)).await?;
+        self.gathered().await;
+        if let Some(local) = self.pc.local_description() {
+            let sdp = local.sdp();
+            self.reports
+                .event(RtcEvent::LocalDescription(SessionDescription { sdp_type, sdp }));
+        }
+        Ok(())
+    }
+
+    /// Ends when gathering is complete, or its time is up.
+    async fn gathered(&self) {
+        let (complete, gathered) = oneshot::channel::<()>();
+        let (pc, mut complete) = (self.pc.clone(), Some(complete));
+        let mut look = move || {
+            if pc.ice_gathering_state() == RtcIceGatheringState::Complete {
+                complete.take();
+            }
+        };
+        look();
+        let _listener = Listener::new(&self.pc, "icegatheringstatechange", move |_: Event| look());
+        select(gathered, sleep(self.gather_timeout)).await;
+    }
+
+    async fn apply(&self, sdp_type: RtcSdpType, sdp: &str) -> Result {
+        self.stage.set(Stage::Peer);
+        let description = RtcSessionDescriptionInit::new(sdp_type);
+        description.set_sdp(sdp);
+        JsFuture::from(self.pc.set_remote_description(&description)).await?;
+        for candidate in self.early.take() {
+            self.add(&candidate).await;
+        }
+        Ok(())
+    }
+
+    async fn add_candidate(&self, candidate: &str, mid: &str) {
+        let init = RtcIceCandidateInit::new(candidate);
+        init.set_sdp_mid(Some(mid));
+        match self.pc.remote_description() {
+            Some(_) => self.add(&init).await,
+            None => self.early.borrow_mut().push(init),
+        }
+    }
+
+    async fn add(&self, candidate: &RtcIceCandidateInit) {
+        let added = JsFuture::from(
+            self.pc
+                .add_ice_candidate_with_opt_rtc_ice_candidate_init(Some(candidate)),
+        );
+        if let Err(error) = added.await {
+            tracing::debug!(error = super::describe(&error), "a remote candidate was not usable");
+        }
+    }
+
+    /// Gives a channel its number.
+    fn attach(self: &Rc<Self>, channel: RtcDataChannel) -> Rc<Channel> {
+        let mut channels = self.channels.borrow_mut();
+        let channel = Channel::new(channels.len() as u16, channel, self);
+        channels.push(Rc::clone(&channel));
+        channel
+    }
+
+    fn listen(self: &Rc<Self>) {
+        let pc: &EventTarget = &self.pc;
+        let on = |kind, react: fn(&Rc<Self>)| {
+            let peer = Rc::downgrade(self);
+            Listener::new(pc, kind, move |_: Event| with(&peer, react))
+        };
+        let peer = Rc::downgrade(self);
+        let arrivals = Listener::new(pc, "datachannel", move |event: RtcDataChannelEvent| {
+            with(&peer, |peer| peer.attach(event.channel()).announce_if_open());
+        });
+        let mut listeners = vec![
+            arrivals,
+            on("iceconnectionstatechange", |peer| peer.on_ice()),
+            on("connectionstatechange", |peer| peer.on_connection()),
+        ];
+        // Only pages have it: workers and Node do not go away by it, and never send it.
+        if let Ok(global) = js_sys::global().dyn_into::<EventTarget>() {
+            let peer = Rc::downgrade(self);
+            listeners.push(Listener::new(&global, "pagehide", move |_: Event| {
+                with(&peer, |peer| peer.on_page_hidden());
+            }));
+        }
+        self.listeners.replace(listeners);
+    }
+
+    fn on_ice(&self) {
+        match self.pc.ice_connection_state() {
+            Ice::Connected | Ice::Completed => {
+                if self.stage.get() <= Stage::Ice {
+                    self.stage.set(Stage::Dtls);
+                    self.reports.event(RtcEvent::Progress(Stage::Dtls));
+                }
+                self.set_responsive(true);
+            }
+            Ice::Disconnected => self.set_responsive(false),
+            Ice::Failed => self.fail("no pair of addresses reaches the peer".into()),
+            _ => {}
+        }
+    }
+
+    fn set_responsive(&self, responsive: bool) {
+        if self.responsive.replace(responsive) != responsive {
+            self.reports.event(RtcEvent::Responsive(responsive));
+        }
+    }
+
+    fn on_connection(&self) {
+        match self.pc.connection_state() {
+            RtcPeerConnectionState::Connected if self.stage.get() < Stage::Channels => {
+                self.stage.set(Stage::Channels);
+                self.reports.event(RtcEvent::Progress(Stage::Channels));
+            }
+            RtcPeerConnectionState::Failed if self.pc.ice_connection_state() != Ice::Failed => {
+                self.fail("the encrypted handshake failed".into());
+            }
+            RtcPeerConnectionState::Closed => self.reports.event(RtcEvent::Closed),
+            _ => {}
+        }
+    }
+
+    /// The page goes away, perhaps for good: the peer learns it now rather than by our silence.
+    fn on_page_hidden(&self) {
+        self.reports.event(RtcEvent::Closed);
+        self.end();
+    }
+
+    pub(super) fn fail(&self, reason: String) {
+        let stage = self.stage.get();
+        self.reports.event(RtcEvent::Failed { stage, reason });
+    }
+
+    pub(super) fn write(&self, channel: u16, frame: BytesMut) {
+        match self.channel(channel) {
+            Some(channel) => channel.write(frame),
+            None => self.fail(format!("there is no data channel {channel}")),
+        }
+    }
+
+    fn channel(&self, number: u16) -> Option<Rc<Channel>> {
+        self.channels.borrow().get(usize::from(number)).cloned()
+    }
+
+    /// Bytes that the browser may hold for one channel.
+    pub(super) fn share(&self) -> usize {
+        self.send_buffer.get() / self.channels.borrow().len().max(1)
+    }
+
+    pub(super) fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    /// A page is never told what the peer has acknowledged. But a data channel is closed only after everything written
+    /// to it has arrived, and says when it is.
+    pub(super) fn flush(&self) {
+        self.flushing.set(true);
+        let channels = self.channels.borrow().clone();
+        channels.iter().for_each(|channel| channel.finish());
+        self.on_channel_closed(None);
+    }
+
+    pub(super) fn on_channel_closed(&self, number: Option<u16>) {
+        let all = self.channels.borrow().iter().all(|channel| channel.is_closed());
+        if self.flushing.get() {
+            if all {
+                self.reports.event(RtcEvent::Flushed);
+            }
+            return;
+        }
+        if let Some(channel) = number {
+            self.reports.event(RtcEvent::ChannelClosed { channel });
+        }
+        if all {
+            self.reports.event(RtcEvent::Closed);
+        }
+    }
+
+    /// Ends it now, and frees everything. The browser tells the peer.
+    pub(super) fn end(&self) {
+        self.listeners.take();
+        for channel in self.channels.take() {
+            channel.end();
+        }
+        self.pc.close();
+    }
+}
+
+fn with(peer: &Weak<Peer>, react: impl FnOnce(&Rc<Peer>)) {
+    if let Some(peer) = peer.upgrade() {
+        react(&peer);
+    }
+}
+
+fn configuration(servers: &[IceServer]) -> RtcConfiguration {
+    let list = js_sys::Array::new();
+    for server in servers {
+        let urls: js_sys::Array = server.urls.iter().map(|url| JsValue::from_str(url)).collect();
+        let entry = RtcIceServer::new();
+        entry.set_urls(&urls);
+        if !server.username.is_empty() || !server.credential.is_empty() {
+            entry.set_username(&server.username);
+            entry.set_credential(&server.credential);
+        }
+        list.push(&entry);
+    }
+    let configuration = RtcConfiguration::new();
+    configuration.set_ice_servers(&list);
+    configuration
+}

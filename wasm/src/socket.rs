@@ -1,0 +1,150 @@
+//! The WebSocket to the relay.
+
+use crate::listener::Listener;
+use crate::rtc::describe;
+use crosspeer::Config;
+use crosspeer::platform::{Event, Events, Socket, SocketEvent, SocketId};
+use gloo_timers::callback::Timeout;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+use web_sys::{CloseEvent, MessageEvent};
+
+/// The time for the TCP, TLS and WebSocket handshakes, as natively; browsers wait for minutes.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes that wait to be sent. A relay that takes none of so many is given up.
+const MAX_QUEUED: u32 = 64 << 20;
+/// RFC 6455's code for "no close frame came", which no relay sends.
+const ABNORMAL: u16 = 1006;
+
+/// One WebSocket. Dropping it closes it.
+pub struct WebSocket {
+    socket: Option<web_sys::WebSocket>,
+    _listeners: Vec<Listener>,
+    _patience: Option<Timeout>,
+}
+
+impl WebSocket {
+    pub(crate) fn open(id: SocketId, url: &str, config: &Config, events: Events) -> Self {
+        if !config.relay_headers.is_empty() {
+            web_sys::console::warn_1(
+                &"crosspeer: a browser sends no `relay_headers`; put a token into the relay's URL instead".into(),
+            );
+        }
+        let report = Report {
+            id,
+            events,
+            ended: Rc::default(),
+        };
+        match web_sys::WebSocket::new(url) {
+            Ok(socket) => Self {
+                _patience: Some(give_up_later(&socket, report.clone())),
+                _listeners: listen(&socket, report),
+                socket: Some(socket),
+            },
+            Err(error) => {
+                report.closed(None, describe(&error));
+                Self {
+                    socket: None,
+                    _listeners: Vec::new(),
+                    _patience: None,
+                }
+            }
+        }
+    }
+}
+
+impl Socket for WebSocket {
+    fn send(&self, text: String) {
+        let Some(socket) = &self.socket else { return };
+        if socket.buffered_amount() > MAX_QUEUED {
+            tracing::warn!("the relay does not take what is sent to it; closing");
+            let _ = socket.close();
+        } else if let Err(error) = socket.send_with_str(&text) {
+            tracing::warn!(error = describe(&error), "cannot send to the relay");
+        }
+    }
+
+    fn close(&self) {
+        if let Some(socket) = &self.socket {
+            let _ = socket.close_with_code(1000);
+        }
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebSocket").finish_non_exhaustive()
+    }
+}
+
+/// Where one socket reports.
+#[derive(Clone)]
+struct Report {
+    id: SocketId,
+    events: Events,
+    ended: Rc<Cell<bool>>,
+}
+
+impl Report {
+    fn event(&self, event: SocketEvent) {
+        if !self.ended.get() {
+            self.events.push(Event::Socket(self.id, event));
+        }
+    }
+
+    fn closed(&self, code: Option<u16>, reason: String) {
+        self.event(SocketEvent::Closed {
+            code,
+            reason,
+            http_status: None,
+        });
+        self.ended.set(true);
+    }
+}
+
+fn listen(socket: &web_sys::WebSocket, report: Report) -> Vec<Listener> {
+    let (opened, closed) = (report.clone(), report.clone());
+    let open = Rc::new(Cell::new(false));
+    let was_open = Rc::clone(&open);
+    vec![
+        Listener::new(socket, "open", move |_: web_sys::Event| {
+            open.set(true);
+            opened.event(SocketEvent::Open);
+        }),
+        Listener::new(socket, "message", move |message: MessageEvent| {
+            report.event(
+                message
+                    .data()
+                    .as_string()
+                    .map_or(SocketEvent::Binary, SocketEvent::Text),
+            );
+        }),
+        Listener::new(socket, "close", move |close: CloseEvent| {
+            let code = Some(close.code()).filter(|code| *code != ABNORMAL);
+            let reason = match (close.reason(), code, was_open.get()) {
+                (reason, ..) if !reason.is_empty() => reason,
+                (_, Some(_), _) => "closed by the relay".into(),
+                (_, None, true) => "the connection to the relay broke".into(),
+                (_, None, false) => "the browser could not open it, and says why only in its console".into(),
+            };
+            closed.closed(code, reason);
+        }),
+    ]
+}
+
+fn give_up_later(socket: &web_sys::WebSocket, report: Report) -> Timeout {
+    let socket = socket.clone();
+    Timeout::new(OPEN_TIMEOUT.as_millis() as u32, move || {
+        if socket.ready_state() == web_sys::WebSocket::CONNECTING {
+            report.closed(None, format!("no answer within {OPEN_TIMEOUT:?}"));
+            let _ = socket.close();
+        }
+    })
+}

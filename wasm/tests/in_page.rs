@@ -1,0 +1,174 @@
+//! Two peers in one page, through a real relay: run by `cargo xtask test --only browsers` in Chromium and Firefox.
+#![cfg(target_family = "wasm")]
+#![allow(missing_docs)]
+
+use crosspeer::{Error, Message, PeerConnection, Result, State};
+use crosspeer_wasm::{Config, PeerManager, RelayClient};
+use std::time::Duration;
+use uuid::Uuid;
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running relay's URL, given when this is compiled.
+fn relay() -> &'static str {
+    option_env!("CROSSPEER_TEST_RELAY").unwrap_or("ws://127.0.0.1:8700")
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.ice_servers.clear();
+    config
+}
+
+async fn pair() -> (PeerManager, PeerManager) {
+    let one = PeerManager::join(relay(), config()).await.unwrap();
+    let two = PeerManager::join(relay(), config()).await.unwrap();
+    (one, two)
+}
+
+async fn close(one: PeerManager, two: PeerManager) {
+    one.close().await.unwrap();
+    two.close().await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn the_seeds_example_runs() {
+    seed_example().await.unwrap();
+}
+
+async fn seed_example() -> Result<()> {
+    let client1 = RelayClient::connect(relay(), config()).await?;
+    let connection1 = PeerConnection::new(&client1, 1)?;
+
+    let client2 = RelayClient::connect(relay(), config()).await?;
+    let connection2 = PeerConnection::new(&client2, 1)?;
+
+    connection1.send_offer(client2.uuid()).await?;
+    connection2.handle_server_message(client2.recv().await?).await?;
+    connection1.handle_server_message(client1.recv().await?).await?;
+
+    connection1.ready(PATIENCE).await?;
+    connection2.ready(PATIENCE).await?;
+
+    connection1.send("hello").await?;
+    assert_eq!(connection2.recv().await?, "hello".into());
+    connection2.send("hello hello").await?;
+    assert_eq!(connection1.recv().await?, "hello hello".into());
+
+    client1.close().await?;
+    client2.close().await?;
+    connection1.close().await?;
+    connection2.close().await
+}
+
+/// From nothing over the edges of frames to many frames.
+fn samples() -> Vec<Message> {
+    let bytes = |size: usize| Message::from((0..size).map(|i| (i * 31 % 251) as u8).collect::<Vec<u8>>());
+    let sizes = [0, 1, 32_767, 32_768, 32_769, 65_535, 262_144, 1 << 20, 4 << 20];
+    let mut samples: Vec<Message> = sizes.into_iter().map(bytes).collect();
+    samples.extend(["", "hello", "héllo ✓ 漢字"].map(Message::from));
+    samples.push("漢字✓".repeat(100_000).into());
+    samples
+}
+
+#[wasm_bindgen_test]
+async fn every_size_and_kind_arrives_as_it_was_sent() {
+    for channels in [1, 4] {
+        let (mut one, mut two) = (config(), config());
+        (one.channels, two.channels) = (channels, channels);
+        let one = PeerManager::join(relay(), one).await.unwrap();
+        let two = PeerManager::join(relay(), two).await.unwrap();
+        for message in samples() {
+            let (sent, got) = futures_util::join!(one.send(two.uuid(), message.clone()), two.recv());
+            sent.unwrap();
+            assert!(got.unwrap() == (one.uuid(), message.clone()), "{} bytes", message.len());
+            let (sent, got) = futures_util::join!(two.send(one.uuid(), message.clone()), one.recv());
+            sent.unwrap();
+            assert!(got.unwrap() == (two.uuid(), message.clone()), "{} bytes", message.len());
+        }
+        close(one, two).await;
+    }
+}
+
+#[wasm_bindgen_test]
+async fn close_delivers_what_was_sent_before() {
+    let (one, two) = pair().await;
+    let count = 40;
+    for number in 0..count {
+        one.send(two.uuid(), vec![number; 100_000]).await.unwrap();
+    }
+    let reading = async {
+        for number in 0..count {
+            let (_, message) = two.recv().await.unwrap();
+            assert!(message == vec![number; 100_000].into(), "message {number}");
+        }
+    };
+    let (closed, ()) = futures_util::join!(one.close(), reading);
+    closed.unwrap();
+    two.close().await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn the_other_side_learns_of_a_close() {
+    let (one, two) = pair().await;
+    let there = one.connect(two.uuid()).await.unwrap();
+    let here = two.connect(one.uuid()).await.unwrap();
+    assert!(here.is_crosspeer() && there.is_crosspeer());
+    assert_eq!(there.state(), State::Connected);
+    there.close().await.unwrap();
+    assert_eq!(here.on_close().await.code(), "closed");
+    assert_eq!(here.state(), State::Closed);
+    close(one, two).await;
+}
+
+#[wasm_bindgen_test]
+async fn both_may_call_at_once() {
+    let (one, two) = pair().await;
+    let (sent, back) = futures_util::join!(one.send(two.uuid(), "from one"), two.send(one.uuid(), "from two"));
+    sent.unwrap();
+    back.unwrap();
+    assert_eq!(two.recv().await.unwrap(), (one.uuid(), "from one".into()));
+    assert_eq!(one.recv().await.unwrap(), (two.uuid(), "from two".into()));
+    close(one, two).await;
+}
+
+#[wasm_bindgen_test]
+async fn an_unknown_peer_is_said_to_be_unknown() {
+    let one = PeerManager::join(relay(), config()).await.unwrap();
+    let error = one.send(Uuid::new_v4(), "?").await.unwrap_err();
+    assert_eq!(error.code(), "peer-unavailable");
+    one.close().await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn a_relay_that_is_not_there_is_said_to_be_unreachable() {
+    let mut config = config();
+    config.connect_timeout = Duration::from_secs(2);
+    let error = PeerManager::join("ws://127.0.0.1:9", config).await.unwrap_err();
+    assert!(matches!(error, Error::RelayUnreachable { .. }), "{error}");
+}
+
+#[wasm_bindgen_test]
+async fn a_malformed_ice_server_is_named() {
+    let mut broken = config();
+    broken.ice_servers.push(crosspeer::IceServer::new("http://not-stun"));
+    let one = PeerManager::join(relay(), broken).await.unwrap();
+    let two = PeerManager::join(relay(), config()).await.unwrap();
+    let error = one.send(two.uuid(), "?").await.unwrap_err();
+    assert_eq!(error.code(), "setup-failed");
+    close(one, two).await;
+}
+
+#[wasm_bindgen_test]
+async fn two_hundred_connections_come_and_go() {
+    let (one, two) = pair().await;
+    for number in 0..200_u8 {
+        one.send(two.uuid(), vec![number]).await.unwrap();
+        assert_eq!(two.recv().await.unwrap().1, vec![number].into());
+        one.close_connection(two.uuid()).await.unwrap();
+    }
+    close(one, two).await;
+}
