@@ -183,8 +183,9 @@ impl<P: Platform> Driver<P> {
                 Output::RelayMessage(message) => self.hub.push_relay(message),
                 Output::Relay(registered) => self.on_relay(registered),
                 Output::Reply(id, result) => self.answer(id, result),
-                Output::NewLink(id, peer) => {
-                    self.links.insert(id, Arc::new(Shared::new(id, Some(peer), 0)));
+                Output::NewLink { link, peer, incoming } => {
+                    self.links
+                        .insert(link, Arc::new(Shared::new(link, Some(peer), incoming, 0)));
                 }
                 Output::State(id, state, error) => self.on_state(id, state, error),
                 Output::Kind(id, crosspeer) => {
@@ -222,6 +223,9 @@ impl<P: Platform> Driver<P> {
         let ended = error.is_some();
         if let Some(shared) = self.links.get(&id) {
             shared.set_state(state, error);
+            if state == State::Connected && shared.is_incoming() {
+                self.hub.push_incoming(shared);
+            }
         }
         if ended {
             self.links.remove(&id);

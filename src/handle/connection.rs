@@ -41,7 +41,7 @@ impl PeerConnection {
         check_channels(channels)?;
         let link = LinkId(client.next_link());
         let node = client.node();
-        let shared = Arc::new(Shared::new(link, None, 1));
+        let shared = Arc::new(Shared::new(link, None, false, 1));
         node.hub.adopt(shared.clone());
         node.caller.tell(Request::Adopt { link, channels });
         Ok(Self {
@@ -191,6 +191,11 @@ impl PeerConnection {
             Err(Error::Closed { .. }) => Ok(()),
             result => result.map(|_| ()),
         }
+    }
+
+    /// From now on its messages come here.
+    pub(super) fn claim(&self) {
+        self.inner.claim();
     }
 
     fn link(&self) -> LinkId {

@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 /// The relay's messages that wait for [`crate::RelayClient::recv`]; the oldest goes when more come.
 const RELAY_MESSAGES: usize = 256;
+/// Connections that wait for [`crate::PeerManager::accept`], which not everybody calls; the oldest goes when more come.
+const INCOMING: usize = 256;
 
 /// A handle's request, and where its answer goes.
 pub(crate) struct Call {
@@ -64,16 +66,19 @@ pub(crate) struct Hub {
     ready: Mutex<VecDeque<Arc<Shared>>>,
     /// Connections made by hand that the driver has not seen yet.
     adopted: Mutex<Vec<Arc<Shared>>>,
+    incoming: Mutex<VecDeque<Arc<Shared>>>,
     relay: Mutex<VecDeque<PeerConnectionMessage>>,
     relay_ended: Mutex<Option<Error>>,
     registered: AtomicBool,
     ended: Mutex<Option<Error>>,
     arrived: Event,
+    called: Event,
 }
 
 /// One connection, seen from both sides.
 pub(crate) struct Shared {
     pub(crate) id: LinkId,
+    incoming: bool,
     status: Mutex<Status>,
     arrived: Event,
     changed: Event,
@@ -96,11 +101,13 @@ impl Hub {
             report_bytes: receive_buffer_bytes / 4,
             ready: Mutex::default(),
             adopted: Mutex::default(),
+            incoming: Mutex::default(),
             relay: Mutex::default(),
             relay_ended: Mutex::default(),
             registered: AtomicBool::new(false),
             ended: Mutex::default(),
             arrived: Event::new(),
+            called: Event::new(),
         }
     }
 
@@ -214,6 +221,30 @@ impl Hub {
         self.registered.load(Ordering::Acquire)
     }
 
+    pub(crate) fn push_incoming(&self, shared: &Arc<Shared>) {
+        let mut incoming = lock(&self.incoming);
+        if incoming.len() == INCOMING {
+            incoming.pop_front();
+        }
+        incoming.push_back(shared.clone());
+        drop(incoming);
+        self.called.notify(1);
+    }
+
+    /// The next connection that a peer has made.
+    pub(crate) async fn accept(&self) -> Result<Arc<Shared>> {
+        loop {
+            listener!(self.called => called);
+            if let Some(shared) = lock(&self.incoming).pop_front() {
+                return Ok(shared);
+            }
+            if let Some(error) = lock(&self.ended).clone() {
+                return Err(error);
+            }
+            called.await;
+        }
+    }
+
     pub(crate) fn adopt(&self, shared: Arc<Shared>) {
         lock(&self.adopted).push(shared);
     }
@@ -234,13 +265,14 @@ impl Hub {
     pub(crate) fn end(&self, error: Error) {
         self.end_relay(error.clone());
         lock(&self.ended).get_or_insert(error);
+        self.called.notify(usize::MAX);
         self.set_registered(false);
         self.arrived.notify(usize::MAX);
     }
 }
 
 impl Shared {
-    pub(crate) fn new(id: LinkId, peer: Option<Uuid>, claims: usize) -> Self {
+    pub(crate) fn new(id: LinkId, peer: Option<Uuid>, incoming: bool, claims: usize) -> Self {
         let status = Status {
             state: State::New,
             peer,
@@ -252,10 +284,16 @@ impl Shared {
         };
         Self {
             id,
+            incoming,
             status: Mutex::new(status),
             arrived: Event::new(),
             changed: Event::new(),
         }
+    }
+
+    /// Whether the peer has called.
+    pub(crate) fn is_incoming(&self) -> bool {
+        self.incoming
     }
 
     pub(crate) fn claim(&self) {

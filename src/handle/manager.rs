@@ -113,6 +113,20 @@ impl PeerManager {
         }
     }
 
+    /// The next connection that another peer has made, once it is up; for servers that give each peer a task of its own.
+    /// Its messages come by its own [`PeerConnection::recv`]; such a server does not use [`PeerManager::recv`].
+    ///
+    /// Of connections that nobody accepts, the latest 256 wait here; all of them work all the same.
+    ///
+    /// # Errors
+    /// [`crate::Error::Closed`] after [`PeerManager::close`].
+    pub async fn accept(&self) -> Result<PeerConnection> {
+        let shared = self.node.hub.accept().await?;
+        let connection = PeerConnection::managed(&self.node, shared);
+        connection.claim();
+        Ok(connection)
+    }
+
     /// ProxyStore's name of [`PeerManager::connect`].
     ///
     /// # Errors

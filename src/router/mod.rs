@@ -54,8 +54,15 @@ pub enum Output {
     SendSocket(SocketId, String),
     /// Close it and drop it.
     CloseSocket(SocketId),
-    /// A new link to this peer exists.
-    NewLink(LinkId, Uuid),
+    /// A new link to this peer exists; `incoming` if the peer has called.
+    NewLink {
+        /// Its id.
+        link: LinkId,
+        /// The peer.
+        peer: Uuid,
+        /// Whether the peer has called.
+        incoming: bool,
+    },
     /// A link's state has changed, and the error it ended with.
     State(LinkId, State, Option<Error>),
     /// Whether a link's peer is of our own kind has become known.
@@ -224,12 +231,16 @@ impl Router {
     }
 
     /// A new managed link to a peer, which replaces whatever there was in the books.
-    fn new_link(&mut self, peer: Uuid) -> LinkId {
+    fn new_link(&mut self, peer: Uuid, incoming: bool) -> LinkId {
         let id = LinkId(self.next_link);
         self.next_link += 1;
         self.add_link(id, Some(peer), self.config.channels);
         self.by_peer.insert(peer, id);
-        self.out.push_back(Output::NewLink(id, peer));
+        self.out.push_back(Output::NewLink {
+            link: id,
+            peer,
+            incoming,
+        });
         id
     }
 

@@ -225,7 +225,7 @@ impl Router {
         if peer == self.me.uuid {
             return Err(Error::InvalidInput("the peer's UUID is this side's own".into()));
         }
-        let link = self.new_link(peer);
+        let link = self.new_link(peer, false);
         self.with_link(now, link, |link, cx| link.offer(cx));
         Ok(link)
     }

@@ -106,7 +106,7 @@ impl Router {
                 "{MAX_INCOMING} connections are being answered already"
             )));
         }
-        let new = self.new_link(peer);
+        let new = self.new_link(peer, true);
         if let Some(old) = replaced {
             self.hand_over(now, old, new);
         }

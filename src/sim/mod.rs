@@ -334,7 +334,7 @@ impl World {
                 Output::OpenSocket(socket) => self.open_socket(node, socket),
                 Output::SendSocket(socket, text) => self.send_socket(node, socket, text),
                 Output::CloseSocket(socket) => self.close_socket(node, socket),
-                Output::NewLink(link, uuid) => {
+                Output::NewLink { link, peer: uuid, .. } => {
                     peer.peers.insert(link, uuid);
                 }
                 Output::State(link, state, error) => {
