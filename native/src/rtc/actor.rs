@@ -1,6 +1,6 @@
 //! The task that owns one engine connection, from its set-up to its end.
 
-use super::channel::{self, Credit, Reports, Write, Writer};
+use super::channel::{Credit, Reader, Reports, Write, Writer};
 use super::gate::Gate;
 use super::observer::{News, Observer};
 use super::runtime::TunedRuntime;
@@ -201,9 +201,9 @@ impl Actor {
         let number = self.created;
         self.created += 1;
         let _ = self.writes.send(Write::Attach(Arc::clone(&channel)));
-        let (credit, reports) = (Arc::clone(&self.credit), self.reports.clone());
-        self.tasks
-            .spawn(channel::read(number, label, open, channel, credit, reports));
+        let (credit, gate) = (Arc::clone(&self.credit), Arc::clone(&self.gate));
+        let reader = Reader::new((number, label, open), channel, credit, gate, self.reports.clone());
+        self.tasks.spawn(reader.run());
     }
 
     async fn hear(&mut self, news: News) -> ControlFlow<()> {

@@ -3,19 +3,27 @@
 //! SCTP is one association whatever the number of channels, so one writer keeps the order of writes and one count of
 //! what is on its way. Each channel has a reader of its own, since the engine queues what came for each by itself.
 
+use super::gate::Gate;
 use super::observer::News;
 use super::pace::Pace;
 use bytes::BytesMut;
 use crosspeer::platform::{Event, Events, READ_AHEAD_BYTES, RtcEvent, RtcId};
+use futures_util::poll;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::timeout;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 
 /// How long a writer waits for the driver's next round before it looks by itself.
 const RECHECK: Duration = Duration::from_millis(50);
+/// Events that a reader finds waiting, one after another, when it counts as stalled: half of the engine's queue.
+const BEHIND: usize = 128;
+/// A stalled reader that then finds nothing to read for this long has emptied the engine's queues, one after another.
+const CAUGHT_UP: Duration = Duration::from_millis(3);
 
 /// Where one connection's channel tasks report.
 #[derive(Clone)]
@@ -57,61 +65,137 @@ impl Credit {
         self.taken.fetch_add(bytes, Relaxed);
     }
 
+    fn is_used_up(&self) -> bool {
+        self.taken.load(Relaxed) >= READ_AHEAD_BYTES
+    }
+
     async fn available(&self) {
-        while self.taken.load(Relaxed) >= READ_AHEAD_BYTES {
+        while self.is_used_up() {
             let mut returned = std::pin::pin!(self.returned.notified());
             returned.as_mut().enable();
-            if self.taken.load(Relaxed) >= READ_AHEAD_BYTES {
+            if self.is_used_up() {
                 returned.await;
             }
         }
     }
 }
 
-/// Reads one channel to its end. While there is no credit nothing is read: the engine keeps what came, its window
+/// The reader of one channel. While there is no credit it reads nothing: the engine keeps what came, its window
 /// closes, and the peer waits.
-pub(super) async fn read(
+pub(super) struct Reader {
     channel: u16,
     label: String,
-    mut announced: bool,
+    announced: bool,
     from: Arc<dyn DataChannel>,
     credit: Arc<Credit>,
+    gate: Arc<Gate>,
     reports: Reports,
-) {
-    let in_order = loop {
-        credit.available().await;
-        let event = from.poll().await;
-        let opens = matches!(event, Some(DataChannelEvent::OnOpen | DataChannelEvent::OnMessage(_)));
-        if opens && !announced {
-            announced = true;
-            let label = label.clone();
-            reports.event(RtcEvent::ChannelOpen { channel, label });
-            reports.tell(News::Opened);
-        }
-        match event {
-            Some(DataChannelEvent::OnMessage(message)) => report(channel, message, &credit, &reports),
-            Some(DataChannelEvent::OnClose) => break true,
-            Some(_) => {}
-            None => break false,
-        }
-    };
-    reports.event(RtcEvent::ChannelClosed { channel });
-    reports.tell(News::Ended { in_order });
+    /// Events read one after another without waiting.
+    backlog: usize,
+    /// Whether the gate knows that this reader is behind.
+    stalled: bool,
 }
 
-fn report(channel: u16, message: RTCDataChannelMessage, credit: &Credit, reports: &Reports) {
-    // An empty message holds no chunk, and no credit could bound how many of them wait.
-    if message.data.is_empty() {
-        return tracing::debug!(channel, "an empty message was ignored");
+impl Reader {
+    pub(super) fn new(
+        (channel, label, announced): (u16, String, bool),
+        from: Arc<dyn DataChannel>,
+        credit: Arc<Credit>,
+        gate: Arc<Gate>,
+        reports: Reports,
+    ) -> Self {
+        Self {
+            channel,
+            label,
+            announced,
+            from,
+            credit,
+            gate,
+            reports,
+            backlog: 0,
+            stalled: false,
+        }
     }
-    credit.take(message.data.len());
-    // The engine announces the room that reading has made only when its driver looks again.
-    reports.pace.nudge();
-    reports.event(RtcEvent::Frame {
-        channel,
-        data: message.data.freeze(),
-        binary: !message.is_string,
-    });
+
+    /// Reads to the channel's end.
+    pub(super) async fn run(mut self) {
+        let in_order = loop {
+            if self.credit.is_used_up() {
+                self.stall();
+                self.credit.available().await;
+            }
+            let Some(event) = self.next().await else {
+                self.catch_up();
+                continue;
+            };
+            match event {
+                Some(DataChannelEvent::OnOpen) => self.announce(),
+                Some(DataChannelEvent::OnMessage(message)) => self.report(message),
+                Some(DataChannelEvent::OnClose) => break true,
+                Some(_) => {}
+                None => break false,
+            }
+        };
+        self.catch_up();
+        self.reports.event(RtcEvent::ChannelClosed { channel: self.channel });
+        self.reports.tell(News::Ended { in_order });
+    }
+
+    /// The channel's next event, or nothing once a stalled reader has caught up.
+    async fn next(&mut self) -> Option<Option<DataChannelEvent>> {
+        let from = Arc::clone(&self.from);
+        let mut event = from.poll();
+        if let Poll::Ready(event) = poll!(&mut event) {
+            self.backlog += 1;
+            if self.backlog >= BEHIND {
+                self.stall();
+            }
+            return Some(event);
+        }
+        self.backlog = 0;
+        if self.stalled {
+            timeout(CAUGHT_UP, event).await.ok()
+        } else {
+            Some(event.await)
+        }
+    }
+
+    fn stall(&mut self) {
+        if !std::mem::replace(&mut self.stalled, true) {
+            self.gate.stall();
+        }
+    }
+
+    fn catch_up(&mut self) {
+        if std::mem::take(&mut self.stalled) {
+            self.gate.unstall();
+        }
+    }
+
+    fn announce(&mut self) {
+        if !std::mem::replace(&mut self.announced, true) {
+            let (channel, label) = (self.channel, self.label.clone());
+            self.reports.event(RtcEvent::ChannelOpen { channel, label });
+            self.reports.tell(News::Opened);
+        }
+    }
+
+    fn report(&mut self, message: RTCDataChannelMessage) {
+        self.announce();
+        let channel = self.channel;
+        // An empty message holds no chunk, and no credit could bound how many of them wait.
+        if message.data.is_empty() {
+            return tracing::debug!(channel, "an empty message was ignored");
+        }
+        self.credit.take(message.data.len());
+        // The engine makes use of the room that reading has made only when its driver looks again.
+        self.reports.pace.nudge();
+        self.reports.event(RtcEvent::Frame {
+            channel,
+            data: message.data.freeze(),
+            binary: !message.is_string,
+        });
+    }
 }
 
 /// What the writer does, in this order.
@@ -189,7 +273,7 @@ impl Writer {
             if self.outstanding <= limit {
                 return;
             }
-            let _ = tokio::time::timeout(RECHECK, turn).await;
+            let _ = timeout(RECHECK, turn).await;
         }
     }
 

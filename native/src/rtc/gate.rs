@@ -1,14 +1,20 @@
-//! Holds back what the other side's ICE sends before the engine knows its description.
+//! Holds back what the engine could not make use of yet.
 //!
 //! When we offer, the first check of a fast answerer arrives before its answer does. The engine drops it, and the
 //! answerer tries again only after 500 ms. So binding requests wait here until the description has been applied.
+//!
+//! When our reader stalls, SCTP's window closes and the peer sends one probe at growing intervals (1, 2, 4 … s). The
+//! engine drops the probe for want of room, and says nothing when there is room again: it announces a window only in
+//! reply to data. The peer then waits for its next probe, and one built on the same engine sends none after the
+//! fifth, so that it is stuck for good. So while a reader is stalled the latest data packet waits here (until the next
+//! one comes), and is handed over once the reader has caught up: its acknowledgement tells the peer at once.
 
 use super::pace::Pace;
 use futures_util::task::AtomicWaker;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
@@ -17,27 +23,50 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 const MAX_HELD: usize = 64;
 /// Bytes of the largest datagram that is held back; a check has about 100.
 const MAX_HELD_BYTES: usize = 1500;
+/// Bytes of a DTLS record that is likely to hold data: a plain acknowledgement has 65, one byte of a message 85.
+const DATA_RECORD_BYTES: usize = 80;
 
-/// Whether binding requests pass, for all sockets of a connection.
+/// What may pass, for all sockets of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     open: AtomicBool,
+    stalled: AtomicUsize,
     wakers: Mutex<Vec<Arc<AtomicWaker>>>,
     #[cfg(test)]
     pub(super) muted: AtomicBool,
 }
 
 impl Gate {
-    /// Lets everything pass from now on.
+    /// The remote description is known: lets binding requests pass from now on.
     pub(super) fn open(&self) {
         self.open.store(true, Release);
-        for waker in lock(&self.wakers).drain(..) {
+        self.wake();
+    }
+
+    /// One more reader has stalled.
+    pub(super) fn stall(&self) {
+        self.stalled.fetch_add(1, AcqRel);
+    }
+
+    /// One of the stalled readers has caught up.
+    pub(super) fn unstall(&self) {
+        if self.stalled.fetch_sub(1, AcqRel) == 1 {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        for waker in lock(&self.wakers).iter() {
             waker.wake();
         }
     }
 
     fn is_open(&self) -> bool {
         self.open.load(Acquire)
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.stalled.load(Acquire) > 0
     }
 
     fn muted(&self) -> bool {
@@ -48,15 +77,25 @@ impl Gate {
     }
 }
 
+type Datagrams = VecDeque<(Vec<u8>, RecvMeta)>;
+
+#[derive(Debug, Default)]
+struct Held {
+    waiting: Datagrams,
+    /// To be handed over now.
+    ready: Datagrams,
+}
+
 /// A socket behind a [`Gate`].
 #[derive(Debug)]
 pub(super) struct GatedSocket {
     socket: Arc<dyn AsyncUdpSocket>,
     gate: Arc<Gate>,
-    held: Mutex<VecDeque<(Vec<u8>, RecvMeta)>>,
+    pace: Arc<Pace>,
+    held: Mutex<Held>,
+    /// Whether `held` has something.
     holding: AtomicBool,
     waker: Arc<AtomicWaker>,
-    pace: Arc<Pace>,
 }
 
 impl GatedSocket {
@@ -66,31 +105,82 @@ impl GatedSocket {
         Self {
             socket,
             gate,
-            held: Mutex::default(),
-            holding: AtomicBool::new(true),
-            waker,
             pace,
+            held: Mutex::default(),
+            holding: AtomicBool::new(false),
+            waker,
         }
     }
 
-    /// One that was held back, if the gate has been opened.
+    fn passes_all(&self) -> bool {
+        self.gate.is_open() && !self.gate.is_stalled() && !self.gate.muted()
+    }
+
+    fn poll_gated(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        if self.passes_all() && !self.holding.load(Acquire) {
+            return self.socket.poll_recv(cx, bufs, meta);
+        }
+        // First, so that an opening of the gate from here on is noticed.
+        self.waker.register(cx.waker());
+        loop {
+            if self.release(&mut bufs[0], &mut meta[0]) {
+                return Poll::Ready(Ok(1));
+            }
+            let received = ready!(self.socket.poll_recv(cx, &mut bufs[..1], &mut meta[..1]))?;
+            if self.gate.muted() || self.hold(&bufs[0][..meta[0].len], meta[0]) {
+                continue;
+            }
+            return Poll::Ready(Ok(received));
+        }
+    }
+
+    /// Hands over what is ready, and everything once the gate lets all pass.
     fn release(&self, buf: &mut [u8], meta: &mut RecvMeta) -> bool {
-        let held = lock(&self.held).pop_front();
-        let Some((datagram, held_meta)) = held else {
-            self.holding.store(false, Release);
+        let mut held = lock(&self.held);
+        let Held { waiting, ready } = &mut *held;
+        if self.passes_all() {
+            ready.append(waiting);
+        }
+        let next = ready.pop_front();
+        self.holding.store(!(ready.is_empty() && waiting.is_empty()), Release);
+        let Some((datagram, its_meta)) = next else {
             return false;
         };
         let len = datagram.len().min(buf.len());
         buf[..len].copy_from_slice(&datagram[..len]);
-        *meta = held_meta;
+        *meta = its_meta;
         true
     }
 
-    fn hold(&self, datagram: &[u8], meta: RecvMeta) {
+    /// Whether what was received, one datagram or several of `stride` bytes, was taken to be handed over later.
+    fn hold(&self, received: &[u8], meta: RecvMeta) -> bool {
         let mut held = lock(&self.held);
-        if held.len() < MAX_HELD {
-            held.push_back((datagram.to_vec(), meta));
+        if !self.gate.is_open() {
+            let holds = is_binding_request(received) && held.waiting.len() < MAX_HELD;
+            if holds {
+                held.waiting.push_back((received.to_vec(), meta));
+                self.holding.store(true, Release);
+            }
+            return holds;
         }
+        let last_at = received.len().saturating_sub(1) / meta.stride.max(1) * meta.stride.max(1);
+        let (before, last) = received.split_at(last_at.min(received.len()));
+        if !self.gate.is_stalled() || !may_hold_data(last) {
+            return false;
+        }
+        let Held { waiting, ready } = &mut *held;
+        ready.append(waiting);
+        if !before.is_empty() {
+            ready.push_back((before.to_vec(), with_len(meta, before.len())));
+        }
+        waiting.push_back((last.to_vec(), with_len(meta, last.len())));
+        self.holding.store(true, Release);
+        true
     }
 }
 
@@ -126,37 +216,10 @@ impl AsyncUdpSocket for GatedSocket {
     }
 }
 
-impl GatedSocket {
-    fn poll_gated(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        if !self.holding.load(Acquire) && !self.gate.muted() {
-            return self.socket.poll_recv(cx, bufs, meta);
-        }
-        loop {
-            if self.gate.is_open() && self.release(&mut bufs[0], &mut meta[0]) {
-                return Poll::Ready(Ok(1));
-            }
-            if !self.gate.is_open() {
-                self.waker.register(cx.waker());
-                if self.gate.is_open() {
-                    continue;
-                }
-            }
-            let received = ready!(self.socket.poll_recv(cx, &mut bufs[..1], &mut meta[..1]))?;
-            let datagram = &bufs[0][..meta[0].len];
-            if self.gate.muted() {
-                continue;
-            }
-            if self.gate.is_open() || !is_binding_request(datagram) {
-                return Poll::Ready(Ok(received));
-            }
-            self.hold(datagram, meta[0]);
-        }
-    }
+fn with_len(mut meta: RecvMeta, len: usize) -> RecvMeta {
+    meta.len = len;
+    meta.stride = meta.stride.min(len);
+    meta
 }
 
 /// RFC 8489: type 0x0001, magic cookie.
@@ -166,6 +229,14 @@ fn is_binding_request(datagram: &[u8]) -> bool {
         && datagram[4..8] == [0x21, 0x12, 0xA4, 0x42]
 }
 
+/// A DTLS record of application data, longer than an acknowledgement.
+fn may_hold_data(datagram: &[u8]) -> bool {
+    datagram.len() > DATA_RECORD_BYTES && datagram[0] == 23
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 const RELAY_WAIT: Duration = Duration::from_millis(500);
 /// What ProxyStore and Chromium advertise.
 const MAX_MESSAGE: u32 = 262_144;
+/// Records by which a DTLS record may come late: what the gate held back during a stall is then still taken.
+const REPLAY_WINDOW: usize = 2048;
 /// Sockets of one connection; a host with more addresses than this leaves the last out.
 const MAX_ADDRESSES: usize = 16;
 
@@ -54,6 +56,7 @@ fn settings(config: &Config) -> SettingEngine {
             Some(config.connect_timeout),
             Some(keepalive(config)),
         )
+        .with_dtls_replay_protection_window(REPLAY_WINDOW)
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_MESSAGE))
         .with_sctp_max_receive_buffer_size(receive_window())
