@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use crosspeer::IceServer;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
@@ -32,6 +33,9 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Share a folder by a web page, with everyone who opens it
+    #[command(after_help = EXIT_CODES)]
+    Share(ShareArgs),
     /// Send every message back as it came; prints this peer's UUID on the first line
     #[command(after_help = EXIT_CODES)]
     Echo(EchoArgs),
@@ -116,6 +120,36 @@ pub(crate) struct RelayTlsArgs {
     /// Further header for the relay, such as "Authorization: Bearer …"; may be repeated
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShareArgs {
+    /// The folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Address and port of the page, and of the relay behind it; 0.0.0.0:8700 lets other devices in
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8700")]
+    pub(crate) listen: SocketAddr,
+    /// Take no files
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Let in only who knows this; it goes into the page's address
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) token: Option<String>,
+    /// Share names that begin with a dot too
+    #[arg(long)]
+    pub(crate) hidden: bool,
+    /// This peer's UUID; a random one if not given
+    #[arg(long, value_name = "UUID")]
+    pub(crate) uuid: Option<Uuid>,
+    /// This peer's name, shown on the page; the host's if not given
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// STUN server for visitors behind other routers, such as stun:host:3478; may be repeated; none if not given
+    #[arg(long, value_name = "URL")]
+    pub(crate) stun: Vec<String>,
+    #[command(flatten)]
+    pub(crate) turn: TurnArgs,
 }
 
 #[derive(Debug, Args)]

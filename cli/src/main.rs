@@ -9,6 +9,7 @@ mod output;
 mod ping;
 mod receive;
 mod send;
+mod share;
 mod store;
 
 use args::{Cli, Command};
@@ -50,6 +51,7 @@ async fn run(cli: Cli, output: &Output) -> failure::Result<()> {
         Command::Echo(args) => echo::run(args, output).await,
         Command::Send(args) => send::run(args, output).await,
         Command::Receive(args) => receive::run(args, output).await,
+        Command::Share(args) => share::run(args, output).await,
         Command::Ping(args) => ping::run(args, output).await,
         Command::Doctor(args) => doctor::run(args, output).await,
         Command::Relay(_) => Ok(()),

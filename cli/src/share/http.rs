@@ -1,0 +1,217 @@
+//! The one port: the page, `/config.json` that tells it whom to call, and the relay for whoever asks for a WebSocket.
+
+use super::assets;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, ORIGIN, UPGRADE};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+const HTML_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+    img-src 'self' data: blob:; connect-src 'self' ws: wss:; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
+
+/// Who may come in, and what the page is told.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// Needed for everything but the page itself, which holds no secret.
+    pub(super) token: Option<String>,
+    /// Whether this listens on this computer only.
+    pub(super) loopback: bool,
+    /// `/config.json`.
+    pub(super) config: serde_json::Value,
+}
+
+/// The page in front of the relay.
+pub(super) fn router(door: Door, relay: Router) -> Router {
+    relay.layer(from_fn_with_state(Arc::new(door), answer))
+}
+
+async fn answer(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    if let Err(refusal) = door.check_host(request.headers()) {
+        return refusal;
+    }
+    let path = request.uri().path();
+    if request.headers().contains_key(UPGRADE) {
+        return match door.check_client(&request) {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal,
+        };
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    match path {
+        "/config.json" => match door.check_client(&request) {
+            Ok(()) => file("application/json", door.config.to_string().into_bytes()),
+            Err(refusal) => refusal,
+        },
+        "/healthz" => next.run(request).await,
+        path => match assets::find(path) {
+            Some((kind, content)) => file(kind, content),
+            None => (StatusCode::NOT_FOUND, "There is no such page here.\n").into_response(),
+        },
+    }
+}
+
+fn file(kind: &'static str, content: impl IntoResponse) -> Response {
+    let headers = [
+        (CONTENT_TYPE, kind),
+        (CACHE_CONTROL, "no-cache"),
+        (HeaderName::from_static("content-security-policy"), HTML_POLICY),
+        (HeaderName::from_static("x-content-type-options"), "nosniff"),
+        (HeaderName::from_static("referrer-policy"), "no-referrer"),
+    ];
+    (headers, content).into_response()
+}
+
+impl Door {
+    /// A name that someone else has pointed at this computer must not get a page of theirs in: on a loopback address
+    /// only loopback's own names are answered.
+    fn check_host(&self, headers: &HeaderMap) -> Result<(), Response> {
+        let host = text(headers, &HOST);
+        if !self.loopback || is_loopback(host) {
+            return Ok(());
+        }
+        let reason = "This server listens on this computer only; use its address, such as http://127.0.0.1:8700/.\n";
+        Err((StatusCode::MISDIRECTED_REQUEST, reason).into_response())
+    }
+
+    /// With a token: the right one. Without: no page of another address, which any browser would let connect.
+    fn check_client(&self, request: &Request) -> Result<(), Response> {
+        let Some(token) = &self.token else {
+            let (origin, host) = (text(request.headers(), &ORIGIN), text(request.headers(), &HOST));
+            let same = origin.is_empty() || origin.split_once("://").is_some_and(|(_, from)| from == host);
+            return match same {
+                true => Ok(()),
+                false => Err((StatusCode::FORBIDDEN, "Pages of other addresses may not connect.\n").into_response()),
+            };
+        };
+        let given = given_token(request);
+        match given {
+            Some(given) if same(&given, token) => Ok(()),
+            Some(_) => Err((StatusCode::UNAUTHORIZED, "wrong-token\n").into_response()),
+            None => Err((StatusCode::UNAUTHORIZED, "missing-token\n").into_response()),
+        }
+    }
+}
+
+fn given_token(request: &Request) -> Option<String> {
+    let query = request.uri().query().unwrap_or_default();
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let header = || text(request.headers(), &axum::http::header::AUTHORIZATION).strip_prefix("Bearer ");
+    let value = pairs.find(|(key, _)| *key == "token").map(|(_, value)| value);
+    value.or_else(header).map(percent_decode)
+}
+
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let hex = text.get(at + 1..at + 3).filter(|_| byte == b'%');
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(value) => {
+                decoded.push(value);
+                at += 3;
+            }
+            None => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// The characters of a URL's query that need no escape.
+pub(super) fn percent_encode(text: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let encode = |byte: u8| match keep(byte) {
+        true => (byte as char).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+/// Takes as long whatever is different.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    fn door(token: Option<&str>) -> Door {
+        Door {
+            token: token.map(str::to_owned),
+            loopback: true,
+            config: serde_json::Value::Null,
+        }
+    }
+
+    fn request(uri: &str, headers: &[(HeaderName, &str)]) -> Request {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        request.body(Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn with_a_token_only_the_right_one_gets_in() {
+        let door = door(Some("a b/c"));
+        assert!(door.check_client(&request("/relay?x=1&token=a%20b%2Fc", &[])).is_ok());
+        for uri in ["/relay", "/relay?token=", "/relay?token=a", "/relay?token=a%20b%2Fcd"] {
+            assert!(door.check_client(&request(uri, &[])).is_err(), "{uri}");
+        }
+        let header = [(axum::http::header::AUTHORIZATION, "Bearer a b/c")];
+        assert!(door.check_client(&request("/", &header)).is_ok());
+        assert_eq!(percent_decode(&percent_encode("a b/ü%&")), "a b/ü%&");
+    }
+
+    #[test]
+    fn without_a_token_no_page_of_another_address_gets_in() {
+        let from = |origin| [(HOST, "127.0.0.1:8700"), (ORIGIN, origin)];
+        let door = door(None);
+        assert!(door.check_client(&request("/", &from("http://127.0.0.1:8700"))).is_ok());
+        assert!(door.check_client(&request("/", &[(HOST, "127.0.0.1:8700")])).is_ok());
+        assert!(door.check_client(&request("/", &from("https://evil.example"))).is_err());
+        assert!(door.check_client(&request("/", &from("null"))).is_err());
+    }
+
+    #[test]
+    fn a_foreign_name_for_this_computer_is_not_answered() {
+        let door = door(None);
+        for (host, ok) in [
+            ("127.0.0.1:8700", true),
+            ("localhost:1", true),
+            ("[::1]:8700", true),
+            ("evil.example:8700", false),
+            ("", false),
+        ] {
+            let headers = request("/", &[(HOST, host)]);
+            assert_eq!(door.check_host(headers.headers()).is_ok(), ok, "{host}");
+        }
+    }
+}

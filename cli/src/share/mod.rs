@@ -1,0 +1,156 @@
+//! `crosspeer share`: a folder for everyone who opens a web page. One process, one port: page, relay, and a peer.
+
+mod address;
+mod assets;
+mod downloads;
+mod folder;
+mod http;
+mod room;
+mod session;
+mod uploads;
+
+use crate::args::ShareArgs;
+use crate::failure::{Exit, Failure, Result};
+use crate::net::{self, Adopted, Adopter};
+use crate::output::Output;
+use crosspeer::IceServer;
+use crosspeer::transfer::catalog::{Participant, Role};
+use crosspeer_native::{Config, PeerManager};
+use crosspeer_relay::{Hub, RelayConfig};
+use folder::Folder;
+use http::Door;
+use room::Room;
+use serde_json::json;
+use session::{Session, Shared};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
+
+/// How often it is looked who is at the relay.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Runs until interrupted.
+pub(crate) async fn run(args: ShareArgs, output: &Output) -> Result<()> {
+    let folder = Folder::open(&args.dir, args.hidden, args.read_only);
+    let folder = folder.map_err(|e| Failure::local(args.dir.display(), e))?;
+    let listener = TcpListener::bind(args.listen).await;
+    let listener = listener.map_err(|e| busy(args.listen, &e))?;
+    let listen = listener.local_addr().map_err(|e| Failure::local(args.listen, e))?;
+    let hub = Hub::new(&RelayConfig::default());
+    let own = Participant {
+        uuid: args.uuid.unwrap_or_else(Uuid::new_v4),
+        name: args.name.clone().unwrap_or_else(address::host_name),
+        role: Role::Folder,
+    };
+    let door = door(&args, &own, listen);
+    let service = http::router(door, hub.router()).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(axum::serve(listener, service).into_future());
+    let peers = join(&args, &own, listen).await?;
+    announce(&args, &own, listen, output);
+    let shared = Shared {
+        room: Arc::new(Room::new(hub.clone(), own)),
+        folder: Arc::new(folder),
+        output: output.clone(),
+    };
+    let result = serve(&peers, &shared).await;
+    net::leave(&peers, true).await;
+    hub.shut_down().await;
+    result
+}
+
+async fn serve(peers: &PeerManager, shared: &Shared) -> Result<()> {
+    let mut sessions = JoinSet::new();
+    let mut adopter = Adopter::default();
+    let mut interrupted = std::pin::pin!(net::interrupted());
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            message = peers.recv() => {
+                let (from, message) = message?;
+                adopter.push(peers, from, message);
+            }
+            Adopted { from, backlog, connection } = adopter.next() => if let Ok(connection) = connection {
+                sessions.spawn(Session::new(from, connection, shared.clone()).run(backlog));
+            },
+            _ = look.tick() => shared.room.look(),
+            Some(_) = sessions.join_next() => {}
+            () = &mut interrupted => return Ok(()),
+        }
+    }
+}
+
+async fn join(args: &ShareArgs, own: &Participant, listen: SocketAddr) -> Result<PeerManager> {
+    let mut config = Config::default();
+    config.uuid = Some(own.uuid);
+    config.name = Some(own.name.clone());
+    config.ice_servers = args.stun.iter().map(IceServer::new).collect();
+    config.ice_servers.extend(args.turn.servers());
+    let token = args.token.as_deref().map(http::percent_encode);
+    let query = token.map_or_else(String::new, |token| format!("?token={token}"));
+    let url = format!("ws://{}/relay{query}", address::own(listen));
+    Ok(PeerManager::join(&url, config).await?)
+}
+
+fn door(args: &ShareArgs, own: &Participant, listen: SocketAddr) -> Door {
+    let folder = args.dir.canonicalize().unwrap_or_else(|_| args.dir.clone());
+    let folder = folder
+        .file_name()
+        .map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned());
+    let mut servers: Vec<_> = args.stun.iter().map(|url| json!({"urls": [url]})).collect();
+    servers.extend(
+        args.turn
+            .servers()
+            .into_iter()
+            .map(|server| json!({"urls": server.urls, "username": server.username, "credential": server.credential})),
+    );
+    Door {
+        token: args.token.clone(),
+        loopback: listen.ip().is_loopback(),
+        config: json!({
+            "uuid": own.uuid,
+            "name": own.name,
+            "folder": folder,
+            "readonly": args.read_only,
+            "iceServers": servers,
+            "addresses": address::for_others(listen),
+            "version": env!("CARGO_PKG_VERSION"),
+        }),
+    }
+}
+
+fn announce(args: &ShareArgs, own: &Participant, listen: SocketAddr, output: &Output) {
+    let fragment = args.token.as_deref().map(http::percent_encode);
+    let fragment = fragment.map_or_else(String::new, |token| format!("#token={token}"));
+    let here = format!("http://{}/{fragment}", address::own(listen));
+    let others: Vec<_> = address::for_others(listen)
+        .into_iter()
+        .map(|origin| format!("{origin}/{fragment}"))
+        .collect();
+    output.event(
+        json!({"type": "ready", "url": here, "urls": others, "uuid": own.uuid, "name": own.name, "dir": args.dir}),
+        &here,
+    );
+    for url in &others {
+        output.note(format_args!("on other devices: {url}"));
+    }
+    if listen.ip().is_loopback() {
+        output.note("this computer only; for others add --listen 0.0.0.0:8700");
+    }
+    if others.len() + usize::from(!listen.ip().is_loopback()) > 0 && args.token.is_none() {
+        output.note("whoever reaches that address may read the folder; --token keeps others out");
+    }
+    output.note(format_args!("sharing {}; end with Ctrl-C", args.dir.display()));
+}
+
+fn busy(listen: SocketAddr, error: &std::io::Error) -> Failure {
+    let advice = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "; another program uses that port: try another one with --listen",
+        _ => "",
+    };
+    Failure::new(Exit::Failure, format!("cannot listen on {listen}: {error}{advice}"))
+}

@@ -1,0 +1,229 @@
+//! One visitor: its questions, its downloads and its uploads, over its own connection.
+
+use super::downloads::Downloads;
+use super::folder::{Folder, explain};
+use super::room::{News, Room};
+use super::uploads::Uploads;
+use crate::output::Output;
+use crosspeer::transfer::Packet;
+use crosspeer::transfer::catalog::{Catalog, MAX_SNIPPET};
+use crosspeer::{Error, Message, PeerConnection};
+use futures_util::FutureExt;
+use serde_json::json;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::block_in_place;
+use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
+
+/// How often the folder on a visitor's screen is looked at, for what others change on the disk.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// What sessions share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) room: Arc<Room>,
+    pub(super) folder: Arc<Folder>,
+    pub(super) output: Output,
+}
+
+/// One visitor.
+pub(super) struct Session {
+    peer: Uuid,
+    connection: PeerConnection,
+    shared: Shared,
+    downloads: Downloads,
+    uploads: Uploads,
+    /// Whether it speaks the catalog protocol.
+    greeted: bool,
+    /// The folder on its screen, and what that looked like.
+    watched: Option<(String, u64)>,
+    plain_messages: u64,
+}
+
+impl Session {
+    pub(super) fn new(peer: Uuid, connection: PeerConnection, shared: Shared) -> Self {
+        Self {
+            peer,
+            downloads: Downloads::new(peer, shared.clone()),
+            uploads: Uploads::new(peer, shared.clone()),
+            connection,
+            shared,
+            greeted: false,
+            watched: None,
+            plain_messages: 0,
+        }
+    }
+
+    /// Runs until the visitor goes.
+    pub(super) async fn run(mut self, backlog: Vec<Message>) {
+        let Err(error) = self.serve(backlog).await;
+        if matches!(error, Error::PeerMisbehaved(_)) {
+            let _ = self.connection.close().await;
+        }
+        self.uploads.abandon(&error.to_string());
+        let room = &self.shared.room;
+        let name = room.name_of(self.peer);
+        let name = room.leave(self.peer).unwrap_or(name);
+        self.shared.output.detail(
+            json!({"type": "left", "peer": self.peer, "name": name, "code": error.code(), "message": error.to_string()}),
+            format_args!("{name} left"),
+        );
+    }
+
+    async fn serve(&mut self, backlog: Vec<Message>) -> Result<std::convert::Infallible, Error> {
+        let mut news = self.shared.room.news();
+        let mut look = interval(LOOK_AGAIN);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for message in backlog {
+            self.handle(message).await?;
+        }
+        loop {
+            // What comes is heard between any two blocks that go.
+            while let Some(message) = self.connection.recv().now_or_never() {
+                self.handle(message?).await?;
+            }
+            if self.downloads.step(&self.connection).await? {
+                continue;
+            }
+            tokio::select! {
+                message = self.connection.recv() => self.handle(message?).await?,
+                told = news.recv() => match told {
+                    Ok(told) => self.pass_on(told).await?,
+                    Err(_) => self.pass_on(News::Peers).await?, // some were missed
+                },
+                _ = look.tick() => self.look_again().await?,
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: Message) -> Result<(), Error> {
+        match Packet::decode(message)? {
+            Packet::ToReceiver(packet) => self.uploads.handle(packet, &self.connection).await,
+            Packet::ToSender(packet) => self.downloads.handle(packet),
+            Packet::NotTransfer(message) => match Catalog::decode(&message)? {
+                Some(message) => self.answer(message).await,
+                None => {
+                    self.take_plain(&message);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    async fn answer(&mut self, message: Catalog) -> Result<(), Error> {
+        match message {
+            Catalog::Hello { name, role, .. } => self.welcome(name, role).await,
+            Catalog::List { request, path, after } => self.list(request, path, after.as_deref()).await,
+            Catalog::Get { request, path } => {
+                let answer = match block_in_place(|| self.shared.folder.describe(&path)) {
+                    Ok(entry) => self.downloads.offer(request, path, entry),
+                    Err(error) => refused(request, &error),
+                };
+                self.send(&answer).await
+            }
+            Catalog::Snippet { ref id, ref name, .. } => {
+                let (id, name) = (id.clone(), name.clone());
+                if self.shared.room.add_snippet(id, message, self.peer) {
+                    self.shared.output.detail(
+                        json!({"type": "snippet", "from": self.peer, "name": name}),
+                        format_args!("{name} shared a snippet"),
+                    );
+                }
+                Ok(())
+            }
+            Catalog::Ping { request } => self.send(&Catalog::Pong { request }).await,
+            // Answers to questions that are not asked from here.
+            _ => Ok(()),
+        }
+    }
+
+    async fn welcome(&mut self, name: String, role: crosspeer::transfer::catalog::Role) -> Result<(), Error> {
+        let room = self.shared.room.clone();
+        if room.greet(self.peer, name.clone(), role) {
+            self.shared.output.detail(
+                json!({"type": "joined", "peer": self.peer, "name": name}),
+                format_args!("{name} joined"),
+            );
+        }
+        if std::mem::replace(&mut self.greeted, true) {
+            return Ok(());
+        }
+        let own = room.own();
+        self.send(&Catalog::Hello {
+            name: own.name.clone(),
+            role: own.role,
+            readonly: self.shared.folder.readonly(),
+        })
+        .await?;
+        self.send(&Catalog::Peers(room.participants())).await?;
+        for snippet in room.snippets() {
+            self.send(&snippet).await?;
+        }
+        Ok(())
+    }
+
+    async fn list(&mut self, request: u32, path: String, after: Option<&str>) -> Result<(), Error> {
+        let folder = self.shared.folder.clone();
+        let answer = match block_in_place(|| folder.list(&path, after)) {
+            Ok((entries, more)) => Catalog::Listing { request, entries, more },
+            Err(error) => refused(request, &error),
+        };
+        if after.is_none() {
+            let fingerprint = block_in_place(|| folder.fingerprint(&path));
+            self.watched = Some((path, fingerprint));
+        }
+        self.send(&answer).await
+    }
+
+    async fn look_again(&mut self) -> Result<(), Error> {
+        let Some((path, seen)) = &mut self.watched else {
+            return Ok(());
+        };
+        let now = block_in_place(|| self.shared.folder.fingerprint(path));
+        match std::mem::replace(seen, now) == now {
+            true => Ok(()),
+            false => self.send(&Catalog::Changed).await,
+        }
+    }
+
+    async fn pass_on(&mut self, news: News) -> Result<(), Error> {
+        if !self.greeted {
+            return Ok(()); // it would take this for plain messages
+        }
+        match news {
+            News::Peers => self.send(&Catalog::Peers(self.shared.room.participants())).await,
+            News::Snippet(_, from) if from == self.peer => Ok(()),
+            News::Snippet(snippet, _) => self.send(&snippet).await,
+            News::Stored => self.look_again().await,
+        }
+    }
+
+    /// `crosspeer send --text`, or a ProxyStore peer.
+    fn take_plain(&mut self, message: &Message) {
+        let Some(text) = message.as_text().filter(|text| text.len() <= MAX_SNIPPET) else {
+            return;
+        };
+        self.plain_messages += 1;
+        let id = format!("{}-{}", self.peer.simple(), self.plain_messages);
+        let name = self.shared.room.name_of(self.peer);
+        let text = text.to_owned();
+        self.shared
+            .room
+            .add_snippet(id.clone(), Catalog::Snippet { id, name, text }, self.peer);
+    }
+
+    async fn send(&self, message: &Catalog) -> Result<(), Error> {
+        self.connection.send(message.encode()).await
+    }
+}
+
+pub(super) fn refused(request: u32, error: &io::Error) -> Catalog {
+    let (code, reason) = explain(error);
+    Catalog::Refused {
+        request,
+        code: code.into(),
+        reason,
+    }
+}
