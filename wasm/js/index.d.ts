@@ -1,0 +1,390 @@
+/**
+ * Peer-to-peer connections between web pages, Rust programs and Python ProxyStore, over WebRTC data channels.
+ *
+ * ```js
+ * import { PeerManager } from "crosspeer";
+ * const peers = await PeerManager.join("wss://relay.example");
+ * peers.addEventListener("message", ({ from, data }) => console.log(from, data));
+ * await peers.send(other, "hello");
+ * ```
+ *
+ * Importing it does nothing: the wasm module is loaded by the first `join` or `connect`. All times are milliseconds,
+ * all sizes bytes.
+ *
+ * @packageDocumentation
+ */
+
+/** What can be sent. A `Blob` is read whole first; messages keep the order of the calls nevertheless. */
+export type Sendable = string | ArrayBuffer | ArrayBufferView | Blob;
+
+/** What arrives: what was sent as text as a string, anything else as bytes. Either may be empty. */
+export type Received = string | Uint8Array;
+
+/** Where a connection stands. */
+export type ConnectionState = "new" | "connecting" | "connected" | "closed" | "failed";
+
+/** What went wrong, by a name that does not change. */
+export type ErrorCode =
+  /** Something did not happen in the time given for it. */
+  | "timeout"
+  /** A message could not be handed over in the time given for it; it was not sent. */
+  | "send-timeout"
+  /** Closed in good order, by this side or the other. */
+  | "closed"
+  /** The connection was up and broke. */
+  | "connection-lost"
+  /** The relay does not know the peer, or may not forward to it. */
+  | "peer-unavailable"
+  /** The relay refused, for good. */
+  | "relay-refused"
+  /** The relay could not be reached. */
+  | "relay-unreachable"
+  /** The set-up of a connection failed; the message says at which stage. */
+  | "setup-failed"
+  /** The other peer broke the protocol. */
+  | "peer-misbehaved"
+  /** The message is larger than `maxMessageBytes`. */
+  | "too-large"
+  /** All 2³² − 1 message numbers of the connection have been used. */
+  | "stream-ids-exhausted"
+  /** An argument cannot be used; nothing was done. */
+  | "invalid-input"
+  /** The browser's own WebRTC or WebSocket failed, or there is none. */
+  | "platform";
+
+/** Every error of this package. Its message says what to do next. */
+export declare class CrosspeerError extends Error {
+  constructor(message: string, code: ErrorCode, cause?: unknown);
+  readonly name: "CrosspeerError";
+  /** What went wrong, for programs. */
+  readonly code: ErrorCode;
+}
+
+/** Whatever waits can be given up: it then throws the signal's reason (an `AbortError`). */
+export interface Abortable {
+  signal?: AbortSignal | undefined;
+}
+
+/** Waiting with a limit. */
+export interface Waiting extends Abortable {
+  /** Milliseconds. Default 30,000 (`connectTimeout` for `send`). */
+  timeout?: number | undefined;
+}
+
+/** Everything that can be set. The defaults are meant to be right. */
+export interface Options extends Abortable {
+  /** The name the relay shows to other peers. Default `crosspeer`. */
+  name?: string | undefined;
+  /** This peer's id at the relay. Default: a random one. */
+  uuid?: string | undefined;
+  /** Data channels of a connection that this side offers, 1–64. Default 1. */
+  channels?: number | undefined;
+  /** STUN and TURN servers, as `RTCPeerConnection` takes them. Default Google's public STUN server; `[]` uses none. */
+  iceServers?: RTCIceServer[] | undefined;
+  /** Milliseconds to wait for STUN and TURN servers before set-up goes on without them. Default 1,000. */
+  gatherTimeout?: number | undefined;
+  /** Milliseconds for reaching the relay, and for setting up a connection. Default 30,000. */
+  connectTimeout?: number | undefined;
+  /** Milliseconds of silence after which a peer is dead; whatever waits for it fails. Default 8,000. */
+  deadAfter?: number | undefined;
+  /** Milliseconds that `close` has for delivering what was sent before it. Default 30,000. */
+  closeTimeout?: number | undefined;
+  /** Milliseconds before a lost relay is tried again for the first time; each further wait is twice as long. Default 1,000. */
+  reconnectInitial?: number | undefined;
+  /** Milliseconds of the longest such wait. Default 60,000. */
+  reconnectMax?: number | undefined;
+  /** Bytes of the largest message sent or accepted. Default 1 GiB; what a page can hold is less. */
+  maxMessageBytes?: number | undefined;
+  /** Bytes of received messages that wait to be taken, for each peer, before its sender is held back. Default 16 MiB. */
+  receiveBufferBytes?: number | undefined;
+  /** Bytes of a message's chunk towards peers of our own kind, 1,024–262,144. Default 65,536. */
+  chunkBytes?: number | undefined;
+  /** Whether messages between peers of our own kind arrive in the order sent. Default `true`. Both must agree. */
+  ordered?: boolean | undefined;
+}
+
+/** A message and who sent it. */
+export interface PeerMessage {
+  /** The sender's UUID. */
+  readonly from: string;
+  readonly data: Received;
+}
+
+/** The event `message` of a manager or a connection. */
+export declare class PeerMessageEvent extends Event implements PeerMessage {
+  constructor(type: string, init: PeerMessage);
+  readonly from: string;
+  readonly data: Received;
+}
+
+/** What a connection has carried so far. */
+export interface Statistics {
+  /** Messages handed over whole. */
+  readonly messagesSent: number;
+  /** Messages received whole. */
+  readonly messagesReceived: number;
+  /** Bytes of the messages sent. */
+  readonly bytesSent: number;
+  /** Bytes of the messages received. */
+  readonly bytesReceived: number;
+}
+
+type Listener<T, E> = ((this: T, event: E) => void) | { handleEvent(event: E): void };
+
+export interface PeerManagerEventMap {
+  message: PeerMessageEvent;
+}
+
+/**
+ * Many peers under one id: connects when there is something to send, and answers who connects.
+ *
+ * Take its messages in one of three ways: by the event `message`, by `for await`, or by `recv`. Only the latter two
+ * hold a fast sender back while you are busy.
+ */
+export declare class PeerManager extends EventTarget implements AsyncIterable<PeerMessage> {
+  private constructor();
+
+  /**
+   * Registers at the relay (`ws://…` or `wss://…`) and is then ready for peers. The relay is tried until
+   * `connectTimeout` is over.
+   *
+   * @throws {CrosspeerError} `invalid-input`, `relay-unreachable`, `relay-refused`, `platform`
+   */
+  static join(url: string | URL, options?: Options): Promise<PeerManager>;
+
+  /** This peer's id at the relay. */
+  readonly uuid: string;
+  /** This peer's name at the relay. */
+  readonly name: string;
+  /** Whether the relay has this peer registered now. Open connections do not need it. */
+  readonly registered: boolean;
+
+  /**
+   * Sends a message to a peer, connecting to it first where needed. Resolves when the message has been handed over to
+   * the connection, whose buffers are bounded: await it, and you never queue more than the peer can take. A message
+   * that was begun within `timeout` is finished; an aborted one may still arrive.
+   *
+   * @throws {CrosspeerError} `peer-unavailable`, `setup-failed`, `timeout`, `send-timeout`, `connection-lost`, `closed`,
+   * `too-large`, `invalid-input`
+   */
+  send(peer: string, data: Sendable, options?: Waiting): Promise<void>;
+
+  /**
+   * The next message of any peer. Messages of a connection that you listen to or read from itself are not among them.
+   *
+   * @throws {CrosspeerError} `closed` after `close`
+   */
+  recv(options?: Abortable): Promise<PeerMessage>;
+
+  /**
+   * The connection to a peer, made if there is none, once it is up.
+   *
+   * @throws {CrosspeerError} as `send`
+   */
+  connect(peer: string, options?: Abortable): Promise<PeerConnection>;
+
+  /** Closes the connection to a peer, if there is one, after delivering everything sent before. */
+  closeConnection(peer: string, options?: Abortable): Promise<void>;
+
+  /** Closes every connection after delivering everything sent before, then leaves the relay. */
+  close(options?: Abortable): Promise<void>;
+
+  onmessage: ((this: PeerManager, event: PeerMessageEvent) => void) | null;
+  addEventListener<K extends keyof PeerManagerEventMap>(
+    type: K,
+    listener: Listener<PeerManager, PeerManagerEventMap[K]>,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof PeerManagerEventMap>(
+    type: K,
+    listener: Listener<PeerManager, PeerManagerEventMap[K]>,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+
+  /** Messages until `close`. */
+  [Symbol.asyncIterator](): AsyncIterator<PeerMessage>;
+  /** As `close`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface PeerConnectionEventMap {
+  message: PeerMessageEvent;
+  statechange: Event;
+}
+
+/**
+ * A connection to one peer.
+ *
+ * From `PeerManager.connect` it comes connected. Made by its constructor it is connected by hand: you carry offers and
+ * answers between it and a `RelayClient`.
+ */
+export declare class PeerConnection extends EventTarget implements AsyncIterable<Received> {
+  /**
+   * A connection that is yet to be connected, by `sendOffer` or by handing it a received offer.
+   *
+   * @param options.channels Data channels, 1–64. Default 1.
+   */
+  constructor(client: RelayClient, options?: { channels?: number | undefined });
+
+  /** Where it stands. */
+  readonly state: ConnectionState;
+  /** The peer's UUID, once it is known. */
+  readonly peer: string | undefined;
+  /** Whether the peer is a crosspeer one, and not ProxyStore; `false` until that is known. */
+  readonly isCrosspeer: boolean;
+  /**
+   * Size of the messages given to this object's `send` that have not been handed over yet: bytes, for strings their
+   * length.
+   */
+  readonly bufferedAmount: number;
+  /** Resolves when the connection has ended, with the reason: `code` is `closed` where it ended in good order. */
+  readonly closed: Promise<CrosspeerError>;
+
+  /** Offers to connect to this peer. Hand the answer to `handleServerMessage`. */
+  sendOffer(peer: string, options?: Abortable): Promise<void>;
+  /** Sends the answer to this peer's offer once more; `handleServerMessage` has sent it already. */
+  sendAnswer(peer: string, options?: Abortable): Promise<void>;
+  /** Takes what the relay client received for this connection. */
+  handleServerMessage(message: RelayMessage, options?: Abortable): Promise<void>;
+
+  /**
+   * Resolves once messages can flow.
+   *
+   * @throws {CrosspeerError} `setup-failed`, `timeout`, `closed`
+   */
+  ready(options?: Waiting): Promise<void>;
+
+  /** Sends a message; see `PeerManager.send`. */
+  send(data: Sendable, options?: Waiting): Promise<void>;
+
+  /**
+   * The next message. From the first `recv`, iteration or `message` listener on, this peer's messages come here and no
+   * longer to the manager.
+   *
+   * @throws {CrosspeerError} why the connection ended, once everything received before has been taken
+   */
+  recv(options?: Abortable): Promise<Received>;
+
+  /** How much has gone over it. */
+  statistics(options?: Abortable): Promise<Statistics>;
+
+  /** Closes it after delivering everything sent before. The manager or relay client goes on. */
+  close(options?: Abortable): Promise<void>;
+
+  onmessage: ((this: PeerConnection, event: PeerMessageEvent) => void) | null;
+  onstatechange: ((this: PeerConnection, event: Event) => void) | null;
+  addEventListener<K extends keyof PeerConnectionEventMap>(
+    type: K,
+    listener: Listener<PeerConnection, PeerConnectionEventMap[K]>,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof PeerConnectionEventMap>(
+    type: K,
+    listener: Listener<PeerConnection, PeerConnectionEventMap[K]>,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+
+  /** Messages until the connection is closed; an end that was not in good order is thrown. */
+  [Symbol.asyncIterator](): AsyncIterator<Received>;
+  /** As `close`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** What peers tell each other through the relay. */
+export interface RelayMessage {
+  readonly sourceUuid: string;
+  readonly sourceName: string;
+  readonly peerUuid: string;
+  readonly descriptionType: "offer" | "answer";
+  /** JSON, as ProxyStore's. */
+  readonly description: string;
+  /** Why the relay could not forward it, when it came back. */
+  readonly error?: string | undefined;
+}
+
+/** The event `message` of a relay client. */
+export declare class RelayMessageEvent extends Event {
+  constructor(type: string, init: { message: RelayMessage });
+  readonly message: RelayMessage;
+}
+
+export interface RelayClientEventMap {
+  message: RelayMessageEvent;
+}
+
+/** The relay alone, for those who carry offers and answers by hand. Most programs want a `PeerManager`. */
+export declare class RelayClient extends EventTarget implements AsyncIterable<RelayMessage> {
+  private constructor();
+
+  /** Registers at the relay; see `PeerManager.join`. A lost relay is registered at again, and heard again. */
+  static connect(url: string | URL, options?: Options): Promise<RelayClient>;
+
+  /** This client's id at the relay. */
+  readonly uuid: string;
+  /** This client's name at the relay. */
+  readonly name: string;
+  /** Whether the relay has this client registered now. */
+  readonly registered: boolean;
+
+  /** Sends a message to a peer through the relay. While the relay is away, up to 256 wait for it. */
+  send(message: RelayMessage, options?: Abortable): Promise<void>;
+  /** The next message of a peer, or one of our own that came back with an error. */
+  recv(options?: Abortable): Promise<RelayMessage>;
+  /** Leaves the relay. Connections that are up go on. */
+  close(options?: Abortable): Promise<void>;
+
+  onmessage: ((this: RelayClient, event: RelayMessageEvent) => void) | null;
+  addEventListener<K extends keyof RelayClientEventMap>(
+    type: K,
+    listener: Listener<RelayClient, RelayClientEventMap[K]>,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof RelayClientEventMap>(
+    type: K,
+    listener: Listener<RelayClient, RelayClientEventMap[K]>,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+
+  /** Messages until `close`. */
+  [Symbol.asyncIterator](): AsyncIterator<RelayMessage>;
+  /** As `close`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Loads the wasm module now, from elsewhere if you say so: its URL, its bytes, a `Response` or a compiled module.
+ * Without a call, the first `join` or `connect` loads it from beside the package's code.
+ */
+export declare function init(
+  source?: string | URL | Request | Response | BufferSource | WebAssembly.Module | Promise<Response>,
+): Promise<void>;

@@ -1,0 +1,9 @@
+export {
+  CrosspeerError,
+  init,
+  PeerConnection,
+  PeerManager,
+  PeerMessageEvent,
+  RelayClient,
+  RelayMessageEvent,
+} from "./crosspeer.js";
