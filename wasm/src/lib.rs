@@ -18,6 +18,8 @@ mod listener;
 mod platform;
 mod rtc;
 mod socket;
+#[cfg(feature = "transfer")]
+mod transfer;
 
 pub use crosspeer::{Config, Error, Message, PeerConnection, Result, State};
 pub use handle::{PeerManager, RelayClient};
