@@ -11,7 +11,7 @@ mod uploads;
 
 use crate::args::ShareArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::net::{self, Adopted, Adopter};
+use crate::net;
 use crate::output::Output;
 use crosspeer::IceServer;
 use crosspeer::transfer::catalog::{Participant, Role};
@@ -64,19 +64,16 @@ pub(crate) async fn run(args: ShareArgs, output: &Output) -> Result<()> {
 
 async fn serve(peers: &PeerManager, shared: &Shared) -> Result<()> {
     let mut sessions = JoinSet::new();
-    let mut adopter = Adopter::default();
     let mut interrupted = std::pin::pin!(net::interrupted());
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            message = peers.recv() => {
-                let (from, message) = message?;
-                adopter.push(peers, from, message);
+            connection = peers.accept() => {
+                let connection = connection?;
+                let peer = connection.peer().unwrap_or_default();
+                sessions.spawn(Session::new(peer, connection, shared.clone()).run());
             }
-            Adopted { from, backlog, connection } = adopter.next() => if let Ok(connection) = connection {
-                sessions.spawn(Session::new(from, connection, shared.clone()).run(backlog));
-            },
             _ = look.tick() => shared.room.look(),
             Some(_) = sessions.join_next() => {}
             () = &mut interrupted => return Ok(()),

@@ -57,8 +57,8 @@ impl Session {
     }
 
     /// Runs until the visitor goes.
-    pub(super) async fn run(mut self, backlog: Vec<Message>) {
-        let Err(error) = self.serve(backlog).await;
+    pub(super) async fn run(mut self) {
+        let Err(error) = self.serve().await;
         if matches!(error, Error::PeerMisbehaved(_)) {
             let _ = self.connection.close().await;
         }
@@ -72,13 +72,10 @@ impl Session {
         );
     }
 
-    async fn serve(&mut self, backlog: Vec<Message>) -> Result<std::convert::Infallible, Error> {
+    async fn serve(&mut self) -> Result<std::convert::Infallible, Error> {
         let mut news = self.shared.room.news();
         let mut look = interval(LOOK_AGAIN);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for message in backlog {
-            self.handle(message).await?;
-        }
         loop {
             // What comes is heard between any two blocks that go.
             while let Some(message) = self.connection.recv().now_or_never() {
