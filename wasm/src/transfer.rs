@@ -109,22 +109,20 @@ impl Transfers {
             None => self.sender.poll().map_or(JsValue::UNDEFINED, outgoing),
         }
     }
-}
 
-/// A name made safe for any file system; throws for one that leads out of its folder.
-#[wasm_bindgen(js_name = sanitiseName)]
-pub(crate) fn sanitise_name(name: &str) -> Result<String, JsValue> {
-    sanitise(name).map_err(|error| thrown(Error::InvalidInput(error.to_string())))
-}
+    /// A name made safe for any file system; throws for one that leads out of its folder.
+    pub fn sanitise(name: &str) -> Result<String, JsValue> {
+        sanitise(name).map_err(|error| thrown(Error::InvalidInput(error.to_string())))
+    }
 
-/// A catalog message of JSON (without `crosspeer`), as the peer takes it; throws for one that it would not.
-#[wasm_bindgen(js_name = catalogMessage)]
-pub(crate) fn catalog_message(json: &str) -> Result<String, JsValue> {
-    let rest = json.strip_prefix('{').unwrap_or(json);
-    let text = Message::from(format!(r#"{{"crosspeer":"catalog/1",{rest}"#));
-    match Catalog::decode(&text).map_err(thrown)?.map(|message| message.encode()) {
-        Some(Message::Text(text)) => Ok(text),
-        _ => Err(thrown(Error::InvalidInput("not a catalog message".into()))),
+    /// A catalog message of JSON (without `crosspeer`), as the peer takes it; throws for one that it would not.
+    pub fn catalog(json: &str) -> Result<String, JsValue> {
+        let rest = json.strip_prefix('{').unwrap_or(json);
+        let text = Message::from(format!(r#"{{"crosspeer":"catalog/1",{rest}"#));
+        match Catalog::decode(&text).map_err(thrown)?.map(|message| message.encode()) {
+            Some(Message::Text(text)) => Ok(text),
+            _ => Err(thrown(Error::InvalidInput("not a catalog message".into()))),
+        }
     }
 }
 
