@@ -22,8 +22,6 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage}
 const RECHECK: Duration = Duration::from_millis(50);
 /// Events that a reader finds waiting, one after another, when it counts as stalled: half of the engine's queue.
 const BEHIND: usize = 128;
-/// A stalled reader that then finds nothing to read for this long has emptied the engine's queues, one after another.
-const CAUGHT_UP: Duration = Duration::from_millis(3);
 
 /// Where one connection's channel tasks report.
 #[derive(Clone)]
@@ -153,10 +151,13 @@ impl Reader {
             return Some(event);
         }
         self.backlog = 0;
-        if self.stalled {
-            timeout(CAUGHT_UP, event).await.ok()
-        } else {
-            Some(event.await)
+        if !self.stalled {
+            return Some(event.await);
+        }
+        tokio::select! {
+            biased;
+            event = event => Some(event),
+            () = search(&self.gate, &self.reports.pace) => None,
         }
     }
 
@@ -195,6 +196,16 @@ impl Reader {
             data: message.data.freeze(),
             binary: !message.is_string,
         });
+    }
+}
+
+/// Has the driver look for more, twice, since its present round may have been past that point.
+async fn search(gate: &Gate, pace: &Pace) {
+    for _ in 0..2 {
+        let mut turn = std::pin::pin!(pace.turn());
+        turn.as_mut().enable();
+        gate.prompt();
+        turn.await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Holds back what the engine could not make use of yet.
+//! Holds back what the engine could not make use of yet, and wakes it to what it has overlooked.
 //!
 //! When we offer, the first check of a fast answerer arrives before its answer does. The engine drops it, and the
 //! answerer tries again only after 500 ms. So binding requests wait here until the description has been applied.
@@ -31,6 +31,7 @@ const DATA_RECORD_BYTES: usize = 80;
 pub(super) struct Gate {
     open: AtomicBool,
     stalled: AtomicUsize,
+    prompting: AtomicBool,
     wakers: Mutex<Vec<Arc<AtomicWaker>>>,
     #[cfg(test)]
     pub(super) muted: AtomicBool,
@@ -53,6 +54,12 @@ impl Gate {
         if self.stalled.fetch_sub(1, AcqRel) == 1 {
             self.wake();
         }
+    }
+
+    /// Has the engine look for data in all its queues.
+    pub(super) fn prompt(&self) {
+        self.prompting.store(true, Release);
+        self.wake();
     }
 
     fn wake(&self) {
@@ -122,11 +129,16 @@ impl GatedSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        // First, so that a change of the gate from here on is noticed.
+        self.waker.register(cx.waker());
+        if self.gate.prompting.swap(false, AcqRel) {
+            bufs[0][..IGNORED.len()].copy_from_slice(&IGNORED);
+            meta[0] = ignored();
+            return Poll::Ready(Ok(1));
+        }
         if self.passes_all() && !self.holding.load(Acquire) {
             return self.socket.poll_recv(cx, bufs, meta);
         }
-        // First, so that an opening of the gate from here on is noticed.
-        self.waker.register(cx.waker());
         loop {
             if self.release(&mut bufs[0], &mut meta[0]) {
                 return Poll::Ready(Ok(1));
@@ -214,6 +226,16 @@ impl AsyncUdpSocket for GatedSocket {
     fn max_gro_segments(&self) -> usize {
         self.socket.max_gro_segments()
     }
+}
+
+/// What is neither DTLS nor RTP goes to ICE, and from mDNS's port to mDNS, which is off.
+const IGNORED: [u8; 20] = [0; 20];
+
+fn ignored() -> RecvMeta {
+    let mut meta = RecvMeta::default();
+    meta.addr = ([127, 0, 0, 1], 5353).into();
+    (meta.len, meta.stride) = (IGNORED.len(), IGNORED.len());
+    meta
 }
 
 fn with_len(mut meta: RecvMeta, len: usize) -> RecvMeta {

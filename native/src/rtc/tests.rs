@@ -282,7 +282,7 @@ async fn large_frames_to_a_stalled_reader_all_arrive_once_it_reads() {
     a_stalled_reader_loses_nothing(64 << 10, 200, false, SHORT).await;
 }
 
-/// The engine's sender gives up probing a closed window after 63 s; without the gate this test hangs.
+/// The engine's sender gives up probing a closed window after 63 s; without the gate it would be stuck.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes 70 s"]
 async fn a_reader_that_stalled_for_longer_than_the_peer_probes_still_gets_everything() {

@@ -134,6 +134,15 @@ async fn of_several_datagrams_received_at_once_only_the_last_waits() {
     assert_eq!(it.passes(), [record(150, 3)]);
 }
 
+#[tokio::test]
+async fn a_prompt_is_one_datagram_that_is_neither_data_nor_a_check() {
+    let it = Setup::new();
+    it.gate.open();
+    it.gate.prompt();
+    assert_eq!(it.passes(), [IGNORED]);
+    assert!(it.passes().is_empty());
+}
+
 #[test]
 fn an_empty_datagram_does_no_harm() {
     assert!(!is_binding_request(&[]));
