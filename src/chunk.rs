@@ -147,7 +147,10 @@ impl Frame {
             if payload_bytes > data.len() {
                 return Err(FrameError::CutOff { length, actual });
             }
-            data.truncate(payload_bytes);
+            if payload_bytes < data.len() {
+                // A slice would keep the padding in memory, uncounted.
+                data = Bytes::copy_from_slice(&data[..payload_bytes]);
+            }
         }
         Ok(Self { header, payload: data })
     }

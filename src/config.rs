@@ -4,6 +4,9 @@ use crate::{Error, Result};
 use std::time::Duration;
 use uuid::Uuid;
 
+/// No wait is longer: a year. What is said to be longer, such as [`Duration::MAX`], means this.
+pub(crate) const LONGEST_TIME: Duration = Duration::from_secs(365 * 86_400);
+
 /// A STUN or TURN server, as WebRTC's `RTCIceServer` and ProxyStore's `ice_servers`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -106,6 +109,8 @@ pub struct Config {
     /// Bytes of a message's chunk towards peers of our own kind, 1 KiB–256 KiB. Default 64 KiB, where throughput
     /// peaks. ProxyStore peers always get its 32 KiB.
     pub chunk_bytes: usize,
+    /// Connections at once that other peers may have made; calls beyond are not answered. Default 1024.
+    pub max_connections: usize,
     /// Whether messages between peers of our own kind arrive in the order sent. Default `true`. Both must agree.
     /// From ProxyStore peers they arrive as they complete.
     pub ordered: bool,
@@ -128,6 +133,7 @@ impl Default for Config {
             max_message_bytes: 1 << 30,
             receive_buffer_bytes: 16 << 20,
             chunk_bytes: 64 << 10,
+            max_connections: 1024,
             ordered: true,
         }
     }
@@ -142,6 +148,20 @@ impl Config {
         check_channels(self.channels)?;
         if !(1 << 10..=256 << 10).contains(&self.chunk_bytes) {
             return invalid(format!("chunk_bytes is {}, must be 1024 to 262144", self.chunk_bytes));
+        }
+        let times = [
+            ("gather_timeout", self.gather_timeout),
+            ("connect_timeout", self.connect_timeout),
+            ("dead_after", self.dead_after),
+            ("close_timeout", self.close_timeout),
+            ("reconnect.initial", self.reconnect.initial),
+            ("reconnect.max", self.reconnect.max),
+        ];
+        if let Some((name, time)) = times.iter().find(|(_, time)| *time > LONGEST_TIME) {
+            return invalid(format!("{name} is {time:?}, must be at most a year"));
+        }
+        if self.dead_after < Duration::from_millis(500) {
+            return invalid(format!("dead_after is {:?}, must be at least 500 ms", self.dead_after));
         }
         if self.max_message_bytes == 0 || self.receive_buffer_bytes == 0 {
             return invalid("max_message_bytes and receive_buffer_bytes must be above 0".into());

@@ -1,6 +1,6 @@
 //! The only async loop: carries a router's outputs out on a platform, and feeds it what happens.
 
-use crate::handle::hub::{Answer, Call, Hub, RequestIds, Shared};
+use crate::handle::hub::{Answer, Call, Hub, Shared};
 use crate::link::{LinkId, State};
 use crate::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcId, Socket, SocketId};
 use crate::router::{Input, Output, Reply, Request, RequestId, Router};
@@ -12,6 +12,8 @@ use futures_util::{pin_mut, select};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// The id of the one request that no handle makes.
+const ORPHANED: RequestId = RequestId(u64::MAX);
 /// Inputs taken in a row before timers are looked at again.
 const BATCH: usize = 128;
 
@@ -27,7 +29,6 @@ pub struct Driver<P: Platform> {
     events: mpsc::UnboundedReceiver<Event>,
     sink: Events,
     hub: Arc<Hub>,
-    ids: RequestIds,
     answers: HashMap<RequestId, oneshot::Sender<Result<Answer>>>,
     links: HashMap<LinkId, Arc<Shared>>,
     rtcs: HashMap<RtcId, P::Rtc>,
@@ -61,7 +62,6 @@ impl<P: Platform> Driver<P> {
             events,
             sink,
             hub,
-            ids: RequestIds::default(),
             answers: HashMap::new(),
             links: HashMap::new(),
             rtcs: HashMap::new(),
@@ -83,7 +83,6 @@ impl<P: Platform> Driver<P> {
             }
             self.take_what_is_there();
         }
-        self.hub.end(Error::closed("this side was closed"));
     }
 
     async fn next(&mut self) -> Woken {
@@ -126,8 +125,7 @@ impl<P: Platform> Driver<P> {
         }
     }
 
-    fn on_call(&mut self, Call { request, answer }: Call) {
-        let id = self.ids.next();
+    fn on_call(&mut self, Call { id, request, answer }: Call) {
         if let Some(answer) = answer {
             self.answers.insert(id, answer);
         }
@@ -147,8 +145,7 @@ impl<P: Platform> Driver<P> {
 
     fn on_orphaned(&mut self) {
         self.orphaned = true;
-        let id = self.ids.next();
-        self.handle(Input::Request(id, Request::CloseAll));
+        self.handle(Input::Request(ORPHANED, Request::CloseAll));
     }
 
     fn handle(&mut self, input: Input) {
@@ -184,8 +181,10 @@ impl<P: Platform> Driver<P> {
                 Output::Relay(registered) => self.on_relay(registered),
                 Output::Reply(id, result) => self.answer(id, result),
                 Output::NewLink { link, peer, incoming } => {
-                    self.links
-                        .insert(link, Arc::new(Shared::new(link, Some(peer), incoming, 0)));
+                    self.links.insert(
+                        link,
+                        Arc::new(Shared::new(link, Some(peer), incoming, self.hub.first_claims(incoming))),
+                    );
                 }
                 Output::State(id, state, error) => self.on_state(id, state, error),
                 Output::Kind(id, crosspeer) => {
@@ -227,8 +226,10 @@ impl<P: Platform> Driver<P> {
                 self.hub.push_incoming(shared);
             }
         }
-        if ended {
-            self.links.remove(&id);
+        if ended && let Some(shared) = self.links.remove(&id) {
+            let (link, bytes) = (id, shared.take_unreported());
+            let consumed = Input::Request(ORPHANED, Request::Consumed { link, bytes });
+            self.router.handle(self.platform.now(), consumed);
         }
     }
 
@@ -243,5 +244,16 @@ impl<P: Platform> Driver<P> {
             },
         });
         let _ = sender.send(answer);
+    }
+}
+
+/// However the driver ends, nobody waits for it for ever.
+impl<P: Platform> Drop for Driver<P> {
+    fn drop(&mut self) {
+        let error = Error::closed("this side was closed");
+        for shared in self.links.values() {
+            shared.set_state(State::Closed, Some(error.clone()));
+        }
+        self.hub.end(error);
     }
 }

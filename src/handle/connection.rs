@@ -27,8 +27,18 @@ struct Inner {
     hub: Arc<Hub>,
     shared: Arc<Shared>,
     timeout: Duration,
-    by_hand: bool,
+    origin: Origin,
     claimed: AtomicBool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Made by the user.
+    ByHand,
+    /// Given to the user as its own.
+    Accepted,
+    /// The manager's.
+    Managed,
 }
 
 impl PeerConnection {
@@ -45,13 +55,19 @@ impl PeerConnection {
         node.hub.adopt(shared.clone());
         node.caller.tell(Request::Adopt { link, channels });
         Ok(Self {
-            inner: Arc::new(Inner::new(node, shared, true)),
+            inner: Arc::new(Inner::new(node, shared, Origin::ByHand)),
         })
     }
 
     pub(super) fn managed(node: &Node, shared: Arc<Shared>) -> Self {
         Self {
-            inner: Arc::new(Inner::new(node, shared, false)),
+            inner: Arc::new(Inner::new(node, shared, Origin::Managed)),
+        }
+    }
+
+    pub(super) fn accepted(node: &Node, shared: Arc<Shared>) -> Self {
+        Self {
+            inner: Arc::new(Inner::new(node, shared, Origin::Accepted)),
         }
     }
 
@@ -88,14 +104,14 @@ impl PeerConnection {
     /// [`Error::PeerMisbehaved`] or [`Error::InvalidInput`] for a message that cannot be understood or is another
     /// connection's; this one is as before.
     pub async fn handle_server_message(&self, message: PeerConnectionMessage) -> Result<()> {
-        if message.error.is_none() && self.peer().is_none() {
-            self.inner.shared.set_peer(message.source_uuid);
+        let source = message.source_uuid;
+        let ours = message.error.is_some();
+        let link = self.link();
+        self.call(Request::HandleMessage { link, message }).await?;
+        if !ours && self.peer().is_none() {
+            self.inner.shared.set_peer(source);
         }
-        self.call(Request::HandleMessage {
-            link: self.link(),
-            message,
-        })
-        .await
+        Ok(())
     }
 
     /// Ends once messages can flow.
@@ -193,11 +209,6 @@ impl PeerConnection {
         }
     }
 
-    /// From now on its messages come here.
-    pub(super) fn claim(&self) {
-        self.inner.claim();
-    }
-
     fn link(&self) -> LinkId {
         self.inner.shared.id
     }
@@ -218,15 +229,14 @@ impl std::fmt::Debug for PeerConnection {
 }
 
 impl Inner {
-    fn new(node: &Node, shared: Arc<Shared>, by_hand: bool) -> Self {
+    fn new(node: &Node, shared: Arc<Shared>, origin: Origin) -> Self {
         Self {
             caller: node.caller.clone(),
             hub: node.hub.clone(),
             shared,
             timeout: node.config.connect_timeout,
-            by_hand,
-            // One made by hand has no manager to share its messages with.
-            claimed: AtomicBool::new(by_hand),
+            origin,
+            claimed: AtomicBool::new(origin != Origin::Managed),
         }
     }
 
@@ -241,17 +251,21 @@ impl Inner {
 
     fn claim(&self) {
         if !self.claimed.swap(true, Ordering::AcqRel) {
-            self.shared.claim();
+            self.hub.claim(&self.shared);
         }
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.by_hand {
-            self.caller.tell(Request::Forget(self.shared.id));
-        } else if *self.claimed.get_mut() {
-            self.hub.release(&self.shared);
+        match self.origin {
+            Origin::ByHand => self.caller.tell(Request::Forget(self.shared.id)),
+            Origin::Accepted => {
+                self.caller.tell(Request::Forget(self.shared.id));
+                self.hub.discard(&self.shared, &self.caller);
+            }
+            Origin::Managed if *self.claimed.get_mut() => self.hub.release(&self.shared),
+            Origin::Managed => {}
         }
     }
 }

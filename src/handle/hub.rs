@@ -4,10 +4,10 @@ use crate::link::{LinkId, State};
 use crate::relay::PeerConnectionMessage;
 use crate::router::{Request, RequestId};
 use crate::{Error, Message, Result};
-use event_listener::{Event, listener};
+use event_listener::{Event, IntoNotification, listener};
 use futures_channel::{mpsc, oneshot};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ const INCOMING: usize = 256;
 
 /// A handle's request, and where its answer goes.
 pub(crate) struct Call {
+    pub(crate) id: RequestId,
     pub(crate) request: Request,
     pub(crate) answer: Option<oneshot::Sender<Result<Answer>>>,
 }
@@ -31,30 +32,55 @@ pub(crate) enum Answer {
 
 /// The handles' end of the driver: it ends when the last clone is gone.
 #[derive(Clone)]
-pub(crate) struct Caller(mpsc::UnboundedSender<Call>);
+pub(crate) struct Caller {
+    calls: mpsc::UnboundedSender<Call>,
+    next: Arc<AtomicU64>,
+}
 
 impl Caller {
     #[allow(clippy::disallowed_methods)] // each caller waits for its answer, so a caller has one call in it
     pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Call>) {
-        let (sender, receiver) = mpsc::unbounded();
-        (Self(sender), receiver)
+        let (calls, receiver) = mpsc::unbounded();
+        let next = Arc::default();
+        (Self { calls, next }, receiver)
     }
 
     pub(crate) async fn call(&self, request: Request) -> Result<Answer> {
         let (sender, receiver) = oneshot::channel();
-        let gone = || Error::closed("this side was closed");
-        self.0
-            .unbounded_send(Call {
-                request,
-                answer: Some(sender),
-            })
-            .map_err(|_| gone())?;
-        receiver.await.map_err(|_| gone())?
+        let id = self.push(request, Some(sender));
+        let mut waiting = Waiting {
+            caller: self,
+            id: Some(id),
+        };
+        let answer = receiver.await;
+        waiting.id = None;
+        answer.map_err(|_| Error::closed("this side was closed"))?
     }
 
     /// Tells the driver something that has no answer.
     pub(crate) fn tell(&self, request: Request) {
-        let _ = self.0.unbounded_send(Call { request, answer: None });
+        self.push(request, None);
+    }
+
+    /// After the driver has ended, an answer's sender is dropped, which its receiver notices.
+    fn push(&self, request: Request, answer: Option<oneshot::Sender<Result<Answer>>>) -> RequestId {
+        let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
+        let _ = self.calls.unbounded_send(Call { id, request, answer });
+        id
+    }
+}
+
+/// A call whose answer is waited for; when its future is dropped, the driver need not carry it out any more.
+struct Waiting<'a> {
+    caller: &'a Caller,
+    id: Option<RequestId>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.caller.tell(Request::Cancel(id));
+        }
     }
 }
 
@@ -67,6 +93,8 @@ pub(crate) struct Hub {
     /// Connections made by hand that the driver has not seen yet.
     adopted: Mutex<Vec<Arc<Shared>>>,
     incoming: Mutex<VecDeque<Arc<Shared>>>,
+    /// Whether connections are accepted, so that their messages are kept apart from the first on.
+    accepts: AtomicBool,
     relay: Mutex<VecDeque<PeerConnectionMessage>>,
     relay_ended: Mutex<Option<Error>>,
     registered: AtomicBool,
@@ -92,6 +120,8 @@ struct Status {
     messages: VecDeque<Message>,
     /// Handles that take this connection's messages; without any they go to the manager's `recv`.
     claims: usize,
+    /// Nobody will ever take its messages.
+    discards: bool,
     unreported: usize,
 }
 
@@ -102,6 +132,7 @@ impl Hub {
             ready: Mutex::default(),
             adopted: Mutex::default(),
             incoming: Mutex::default(),
+            accepts: AtomicBool::new(false),
             relay: Mutex::default(),
             relay_ended: Mutex::default(),
             registered: AtomicBool::new(false),
@@ -113,14 +144,17 @@ impl Hub {
 
     pub(crate) fn deliver(&self, shared: &Arc<Shared>, message: Message) {
         let mut status = shared.lock();
+        if status.discards {
+            return;
+        }
         status.messages.push_back(message);
         if status.claims > 0 {
             drop(status);
-            shared.arrived.notify(1);
+            shared.arrived.notify(1.additional());
         } else {
             lock(&self.ready).push_back(shared.clone());
             drop(status);
-            self.arrived.notify(1);
+            self.arrived.notify(1.additional());
         }
     }
 
@@ -171,10 +205,28 @@ impl Hub {
 
     fn report(&self, shared: &Shared, status: &mut Status, message: &Message, caller: &Caller) {
         status.unreported += message.weight();
-        if status.unreported >= self.report_bytes {
+        let last = status.error.is_some() && status.messages.is_empty();
+        if status.unreported >= self.report_bytes || last {
             let bytes = std::mem::take(&mut status.unreported);
             caller.tell(Request::Consumed { link: shared.id, bytes });
         }
+    }
+
+    /// From now on a connection's messages do not go to [`Hub::recv`].
+    pub(crate) fn claim(&self, shared: &Arc<Shared>) {
+        let mut status = shared.lock();
+        status.claims += 1;
+        lock(&self.ready).retain(|ready| !Arc::ptr_eq(ready, shared));
+    }
+
+    /// Nobody will take a connection's messages any more, those that wait included.
+    pub(crate) fn discard(&self, shared: &Shared, caller: &Caller) {
+        let mut status = shared.lock();
+        status.discards = true;
+        let waiting: usize = status.messages.drain(..).map(|message| message.weight()).sum();
+        let bytes = std::mem::take(&mut status.unreported) + waiting;
+        drop(status);
+        caller.tell(Request::Consumed { link: shared.id, bytes });
     }
 
     /// Gives a connection's messages back to [`Hub::recv`] when the last handle that took them is gone.
@@ -185,7 +237,7 @@ impl Hub {
             let waiting = status.messages.len();
             lock(&self.ready).extend(std::iter::repeat_n(shared.clone(), waiting));
             drop(status);
-            self.arrived.notify(waiting);
+            self.arrived.notify(waiting.additional());
         }
     }
 
@@ -197,7 +249,7 @@ impl Hub {
         }
         relay.push_back(message);
         drop(relay);
-        self.arrived.notify(1);
+        self.arrived.notify(1.additional());
     }
 
     pub(crate) async fn recv_relay(&self) -> Result<PeerConnectionMessage> {
@@ -223,16 +275,33 @@ impl Hub {
 
     pub(crate) fn push_incoming(&self, shared: &Arc<Shared>) {
         let mut incoming = lock(&self.incoming);
-        if incoming.len() == INCOMING {
-            incoming.pop_front();
-        }
+        let forgone = if incoming.len() == INCOMING {
+            incoming.pop_front()
+        } else {
+            None
+        };
         incoming.push_back(shared.clone());
         drop(incoming);
-        self.called.notify(1);
+        if let Some(forgone) = forgone.filter(|forgone| forgone.lock().claims > 0) {
+            self.release(&forgone);
+        }
+        self.called.notify(1.additional());
     }
 
-    /// The next connection that a peer has made.
+    /// The handles that a new connection is claimed by: the one that [`Hub::accept`] will give.
+    pub(crate) fn first_claims(&self, incoming: bool) -> usize {
+        usize::from(incoming && self.accepts.load(Ordering::Acquire))
+    }
+
+    /// The next connection that a peer has made; its messages are claimed.
     pub(crate) async fn accept(&self) -> Result<Arc<Shared>> {
+        if !self.accepts.swap(true, Ordering::AcqRel) {
+            let earlier: Vec<_> = lock(&self.incoming).iter().cloned().collect();
+            earlier
+                .iter()
+                .filter(|shared| shared.lock().claims == 0)
+                .for_each(|shared| self.claim(shared));
+        }
         loop {
             listener!(self.called => called);
             if let Some(shared) = lock(&self.incoming).pop_front() {
@@ -280,6 +349,7 @@ impl Shared {
             error: None,
             messages: VecDeque::new(),
             claims,
+            discards: false,
             unreported: 0,
         };
         Self {
@@ -296,8 +366,9 @@ impl Shared {
         self.incoming
     }
 
-    pub(crate) fn claim(&self) {
-        self.lock().claims += 1;
+    /// What the user has taken and the driver does not know of yet.
+    pub(crate) fn take_unreported(&self) -> usize {
+        std::mem::take(&mut self.lock().unreported)
     }
 
     pub(crate) fn set_state(&self, state: State, error: Option<Error>) {
@@ -364,15 +435,4 @@ impl Shared {
 /// No code panics while it holds one of these locks; if it did, what is there is still whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Request ids, each once.
-#[derive(Default)]
-pub(crate) struct RequestIds(u64);
-
-impl RequestIds {
-    pub(crate) fn next(&mut self) -> RequestId {
-        self.0 += 1;
-        RequestId(self.0)
-    }
 }

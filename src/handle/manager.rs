@@ -114,7 +114,8 @@ impl PeerManager {
     }
 
     /// The next connection that another peer has made, once it is up; for servers that give each peer a task of its own.
-    /// Its messages come by its own [`PeerConnection::recv`]; such a server does not use [`PeerManager::recv`].
+    /// Its messages come by its own [`PeerConnection::recv`]; such a server does not use [`PeerManager::recv`]. When the
+    /// last clone of what this returns is dropped, the connection is closed and what nobody received is gone.
     ///
     /// Of connections that nobody accepts, the latest 256 wait here; all of them work all the same.
     ///
@@ -122,9 +123,7 @@ impl PeerManager {
     /// [`crate::Error::Closed`] after [`PeerManager::close`].
     pub async fn accept(&self) -> Result<PeerConnection> {
         let shared = self.node.hub.accept().await?;
-        let connection = PeerConnection::managed(&self.node, shared);
-        connection.claim();
-        Ok(connection)
+        Ok(PeerConnection::accepted(&self.node, shared))
     }
 
     /// ProxyStore's name of [`PeerManager::connect`].
@@ -151,7 +150,7 @@ impl PeerManager {
     /// before can still be taken.
     ///
     /// # Errors
-    /// None at present: what could not be delivered within `close_timeout` is logged.
+    /// None at present: where not everything could be delivered within `close_timeout`, a warning is logged.
     pub async fn close(&self) -> Result<()> {
         match self.node.caller.call(Request::CloseAll).await {
             Err(crate::Error::Closed { .. }) => Ok(()),

@@ -108,9 +108,35 @@ impl Inbox {
         self.unread = self.unread.saturating_sub(bytes);
     }
 
-    /// Bytes to acknowledge to the platform now: none while the user is behind.
-    pub(crate) fn credit(&mut self, now: Instant) -> usize {
-        if self.unread >= self.limit {
+    /// Forgets what an earlier peer connection had begun to bring.
+    pub(crate) fn restart(&mut self, config: &Config) {
+        let Self { unread, statistics, .. } = *self;
+        *self = Self {
+            unread,
+            statistics,
+            ..Self::new(config)
+        };
+    }
+
+    /// Bytes delivered and not yet taken, as [`Inbox::consumed`] counts them.
+    pub(crate) fn unread(&self) -> usize {
+        self.unread
+    }
+
+    /// Bytes that the user has yet to take of an earlier connection to the same peer.
+    pub(crate) fn inherit(&mut self, unread: usize) {
+        self.unread += unread;
+    }
+
+    /// Bytes to acknowledge to the platform now: none while the user is behind. While `closing` the peer's last words
+    /// are let in, which its own limits bound; a peer that goes on and on is held back after all.
+    pub(crate) fn credit(&mut self, now: Instant, closing: bool) -> usize {
+        let limit = if closing {
+            self.limit.saturating_mul(2)
+        } else {
+            self.limit
+        };
+        if self.unread >= limit {
             self.held_since.get_or_insert(now);
             return 0;
         }
@@ -249,10 +275,10 @@ mod tests {
         let mut inbox = Inbox::new(&config);
         let now = Instant::now();
         assert_eq!(inbox.frame(now, small(0, b"abc"), 21), Ok(vec![b"abc".into()]));
-        assert_eq!(inbox.credit(now), 21);
+        assert_eq!(inbox.credit(now, false), 21);
         assert_eq!(inbox.frame(now, small(1, b"abc"), 21), Ok(vec![b"abc".into()]));
-        assert_eq!(inbox.credit(now), 0);
+        assert_eq!(inbox.credit(now, false), 0);
         inbox.consumed(67);
-        assert_eq!(inbox.credit(now), 21);
+        assert_eq!(inbox.credit(now, false), 21);
     }
 }

@@ -92,6 +92,13 @@ pub(crate) struct Link {
     pub(crate) peer: Option<Uuid>,
     /// The data channels we would offer.
     channels: u16,
+    /// Offers and answers are carried by the user: nothing is tried again here.
+    by_hand: bool,
+    /// The peer, of our own kind, has answered and is not told by the transport that this attempt has ended.
+    pub(crate) owes_bye: bool,
+    /// The user's handle is gone.
+    pub(crate) forgotten: bool,
+    candidates: usize,
     phase: Phase,
     /// The furthest stage that set-up has come to.
     stage: Stage,
@@ -101,6 +108,7 @@ pub(crate) struct Link {
     has_candidates: bool,
     remote_ufrag: Option<String>,
     say_ordered: bool,
+    max_message_bytes: u64,
     /// What both sides understand beyond ProxyStore's protocol.
     agreed: setup::Agreed,
     /// Labels' promise, known from the first channel at the answerer.
@@ -119,6 +127,8 @@ pub(crate) struct Link {
 #[derive(Default)]
 struct Closing {
     deadline: Option<Instant>,
+    /// Data channels that the peer has closed.
+    channels: usize,
     waiting: Vec<RequestId>,
     /// The user wants it.
     asked: bool,
@@ -141,14 +151,19 @@ impl Link {
             id,
             peer,
             channels,
+            by_hand: peer.is_none(),
+            owes_bye: false,
+            forgotten: false,
+            candidates: 0,
             phase: Phase::New,
-            stage: Stage::Candidates,
+            stage: Stage::Peer,
             rtc: None,
             signal: None,
             local_ufrag: None,
             has_candidates: false,
             remote_ufrag: None,
             say_ordered: config.ordered,
+            max_message_bytes: config.max_message_bytes,
             agreed: setup::Agreed::default(),
             expected_channels: None,
             open_channels: Vec::new(),
@@ -180,16 +195,35 @@ impl Link {
         self.phase == Phase::Ended
     }
 
+    /// Whether it takes no more messages.
     pub(crate) fn is_closing(&self) -> bool {
-        self.phase == Phase::Closing
+        self.phase == Phase::Closing || self.close.asked
+    }
+
+    /// Bytes of messages delivered and not yet taken.
+    pub(crate) fn unread(&self) -> usize {
+        self.inbox.unread()
+    }
+
+    /// Counts what the user has yet to take of an earlier connection to the same peer.
+    pub(crate) fn inherit(&mut self, unread: usize) {
+        self.inbox.inherit(unread);
+    }
+
+    /// A request whose asker no longer waits.
+    pub(crate) fn cancel(&mut self, request: RequestId) {
+        self.outbox.cancel(request);
+        self.waiting_ready.retain(|(waiting, ..)| *waiting != request);
+        self.close.waiting.retain(|waiting| *waiting != request);
     }
 
     /// Queues a message; the request is answered when it has been handed over.
     pub(crate) fn send(&mut self, cx: &mut Context<'_>, outgoing: Outgoing) {
-        let refused = match (self.phase, &self.ended) {
-            (Phase::Ended, Some(error)) => Some(error.clone()),
-            (Phase::Closing, _) => Some(Error::closed("the connection is being closed")),
-            _ => None,
+        let size = outgoing.message.len() as u64;
+        let refused = match &self.ended {
+            Some(error) => Some(error.clone()),
+            None if self.is_closing() => Some(Error::closed("the connection is being closed")),
+            None => self.agreed.check_size(size).err(),
         };
         match refused {
             Some(error) => cx.reply(outgoing.request, Err(error)),
@@ -215,16 +249,20 @@ impl Link {
             return;
         }
         self.drop_rtc(cx);
+        self.owes_bye = self.phase == Phase::Establishing && !self.is_answerer() && self.agreed.crosspeer;
         self.phase = Phase::Ended;
         self.ended = Some(error.clone());
         self.signal = None;
-        (self.setup_deadline, self.silent_since) = (None, None);
+        (self.setup_deadline, self.silent_since, self.close.deadline) = (None, None, None);
         let unsent = self.outbox.take_unsent().into_iter().map(|outgoing| outgoing.request);
         let waiting = self.waiting_ready.drain(..).map(|(request, ..)| request);
         for request in self.outbox.take_begun().into_iter().chain(unsent).chain(waiting) {
             cx.out.push_back(Output::Reply(request, Err(error.clone())));
         }
         let closed = self.close_result(&error);
+        if let Err(error) = &closed {
+            tracing::warn!(link = self.id.0, peer = ?self.peer, %error, "not everything sent was delivered");
+        }
         for request in self.close.waiting.drain(..) {
             cx.out.push_back(Output::Reply(request, closed.clone()));
         }
@@ -255,25 +293,18 @@ impl Link {
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Context<'_>) {
         let now = cx.now;
+        self.expire_requests(cx);
         if self.setup_deadline.is_some_and(|at| at <= now) {
-            let after = cx.config.connect_timeout;
-            let error = match self.stage_now() {
-                Stage::Candidates => {
-                    let reason = format!("no address of this host reached the peer within {after:?}");
-                    Error::SetupFailed {
-                        stage: Stage::Candidates,
-                        reason,
-                    }
-                }
-                stage => Error::Timeout { stage, after },
-            };
-            return self.end(cx, error);
+            return self.give_up_setup(cx);
         }
         if self.silent_since.is_some_and(|since| since + grace(cx.config) <= now) {
             let reason = format!("the peer has been silent for {:?}", cx.config.dead_after);
             return self.end(cx, Error::ConnectionLost { reason });
         }
         if self.close.deadline.is_some_and(|at| at <= now) {
+            if !self.close.asked {
+                return self.end(cx, traffic::by_peer());
+            }
             let reason = format!(
                 "closed before the peer had taken everything within {:?}",
                 cx.config.close_timeout
@@ -281,7 +312,23 @@ impl Link {
             return self.end(cx, Error::ConnectionLost { reason });
         }
         self.inbox.expire(now);
-        self.expire_requests(cx);
+    }
+
+    /// Those who began to wait later than the attempt did get another one.
+    fn give_up_setup(&mut self, cx: &mut Context<'_>) {
+        let wanted = !self.outbox.is_empty() || !self.waiting_ready.is_empty();
+        if wanted && !self.by_hand && !self.close.asked {
+            tracing::debug!(link = self.id.0, "set-up took too long; trying anew");
+            return self.offer(cx);
+        }
+        let after = cx.config.connect_timeout;
+        let stage = self.stage_now();
+        let reason = format!("no address of this host reached the peer within {after:?}");
+        let error = match stage {
+            Stage::Candidates => Error::SetupFailed { stage, reason },
+            stage => Error::Timeout { stage, after },
+        };
+        self.end(cx, error);
     }
 
     fn expire_requests(&mut self, cx: &mut Context<'_>) {

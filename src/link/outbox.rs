@@ -139,6 +139,24 @@ impl Outbox {
         std::mem::take(&mut self.queue)
     }
 
+    /// Drops a message whose sender no longer waits, unless it was begun.
+    pub(crate) fn cancel(&mut self, request: RequestId) {
+        self.queue.retain(|outgoing| outgoing.request != request);
+    }
+
+    /// Requests whose message is larger than the peer takes.
+    pub(crate) fn take_larger(&mut self, limit: u64) -> Vec<(RequestId, u64)> {
+        let mut larger = Vec::new();
+        self.queue.retain(|outgoing| {
+            let size = outgoing.message.len() as u64;
+            if size > limit {
+                larger.push((outgoing.request, size));
+            }
+            size <= limit
+        });
+        larger
+    }
+
     /// The request whose message is half written, which can only fail now.
     pub(crate) fn take_begun(&mut self) -> Option<RequestId> {
         let current = self.current.take()?;

@@ -1,6 +1,6 @@
 //! Setting a connection up: descriptions, stages, channels.
 
-use super::{Context, Link, Phase, Signal};
+use super::{Context, Link, Phase, Signal, State};
 use crate::chunk::{HEADER_BYTES, PROXYSTORE_CHUNK_BYTES};
 use crate::description::{self, Description, Words};
 use crate::platform::{RtcCommand, RtcId, SdpType, SessionDescription};
@@ -13,6 +13,8 @@ const SEND_BUFFER_BYTES: usize = 1 << 20;
 const PROXYSTORE_SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Data channels of one connection: more are nobody's honest wish.
 const MAX_CHANNELS: usize = 64;
+/// Candidates that may come apart from their description; a host has a few for each of its addresses.
+const MAX_CANDIDATES: usize = 64;
 
 /// What both sides understand beyond ProxyStore's protocol.
 #[derive(Debug, Default, Clone)]
@@ -25,6 +27,8 @@ pub(super) struct Agreed {
     pub(super) bye: bool,
     max_payload: usize,
     buffer: usize,
+    /// Bytes of the largest message the peer takes, if it says so.
+    max_message: Option<u64>,
 }
 
 impl Agreed {
@@ -44,11 +48,19 @@ impl Agreed {
             } else {
                 PROXYSTORE_CHUNK_BYTES
             }),
+            max_message: words.as_ref().and_then(|words| words.get("max")?.parse().ok()),
             buffer: if crosspeer {
                 SEND_BUFFER_BYTES
             } else {
                 PROXYSTORE_SEND_BUFFER_BYTES
             },
+        }
+    }
+
+    pub(super) fn check_size(&self, size: u64) -> Result<(), Error> {
+        match self.max_message {
+            Some(limit) if size > limit => Err(Error::TooLarge { size, limit }),
+            _ => Ok(()),
         }
     }
 }
@@ -101,6 +113,10 @@ impl Link {
 
     /// Takes a candidate that came apart from its description.
     pub(crate) fn add_candidate(&mut self, cx: &mut Context<'_>, candidate: String, mid: String) {
+        self.candidates += 1;
+        if self.candidates > MAX_CANDIDATES {
+            return tracing::warn!(link = self.id.0, "ignored one candidate too many");
+        }
         self.command(cx, RtcCommand::AddCandidate { candidate, mid });
     }
 
@@ -138,6 +154,7 @@ impl Link {
         if self.say_ordered {
             words.insert("ordered");
         }
+        words.insert(&format!("max={}", self.max_message_bytes));
         if let (false, Some(ufrag)) = (offer, &self.remote_ufrag) {
             words.insert(&format!("for={ufrag}"));
         }
@@ -182,6 +199,11 @@ impl Link {
         for (request, ..) in std::mem::take(&mut self.waiting_ready) {
             cx.reply(request, Ok(Reply::Link(self.id)));
         }
+        if let Some(limit) = self.agreed.max_message {
+            for (request, size) in self.outbox.take_larger(limit) {
+                cx.reply(request, Err(Error::TooLarge { size, limit }));
+            }
+        }
         self.pump(cx);
         self.advance_close(cx);
     }
@@ -194,7 +216,10 @@ impl Link {
         let began = self.state();
         (self.phase, self.stage, self.signal) = (phase, Stage::Candidates, None);
         self.say_ordered = cx.config.ordered;
-        self.setup_deadline.get_or_insert(cx.now + cx.config.connect_timeout);
+        self.max_message_bytes = cx.config.max_message_bytes;
+        self.inbox.restart(cx.config);
+        self.candidates = 0;
+        self.setup_deadline = Some(cx.now + cx.config.connect_timeout);
         cx.out.push_back(Output::OpenRtc(rtc, self.id));
         if self.state() != began {
             cx.out.push_back(Output::State(self.id, self.state(), None));
@@ -232,11 +257,38 @@ impl Link {
         Some(signal.clone())
     }
 
-    /// Our description is to be signalled once more: it may not have arrived.
+    /// Our description is to be signalled once more: it may not have arrived. Never an answer to a ProxyStore peer,
+    /// which would not survive a second one.
     pub(crate) fn repeat_signal(&mut self) {
-        if let Some(signal) = &mut self.signal {
+        let harmless = self.is_offering() || self.agreed.crosspeer;
+        if let Some(signal) = self.signal.as_mut().filter(|_| harmless) {
             signal.due = true;
         }
+    }
+
+    /// The relay has lost what was said just before: a description that the peer may not have is repeated.
+    pub(crate) fn on_registered(&mut self) {
+        if self.state() == State::Connecting {
+            self.repeat_signal();
+        }
+    }
+
+    /// The peer, of our own kind, has given up the attempt that we answered.
+    pub(crate) fn on_bye(&mut self, cx: &mut Context<'_>) {
+        if self.state() != State::Connecting || !self.is_answerer() || !self.agreed.crosspeer {
+            return;
+        }
+        if self.outbox.is_empty() && self.waiting_ready.is_empty() {
+            let reason = "the peer gave up connecting".into();
+            return self.end(
+                cx,
+                Error::SetupFailed {
+                    stage: Stage::Peer,
+                    reason,
+                },
+            );
+        }
+        self.offer(cx);
     }
 
     /// Whether our description has not been given to the relay yet.
@@ -246,7 +298,8 @@ impl Link {
 
     /// Whether set-up cannot go on without the relay.
     pub(crate) fn needs_relay(&self) -> bool {
-        matches!(self.phase, Phase::Offering | Phase::Answering) || self.waits_for_relay()
+        matches!(self.phase, Phase::Offering | Phase::Answering)
+            || (self.state() == State::Connecting && self.waits_for_relay())
     }
 
     /// Whether the peer offered.

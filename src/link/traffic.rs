@@ -96,7 +96,7 @@ impl Link {
     }
 
     fn pay_credit(&mut self, cx: &mut Context<'_>) {
-        let bytes = self.inbox.credit(cx.now);
+        let bytes = self.inbox.credit(cx.now, self.close.said && self.agreed.bye);
         if bytes > 0 {
             self.command(cx, RtcCommand::Consumed { bytes });
         }
@@ -119,12 +119,17 @@ impl Link {
                 .for_each(|request| cx.reply(request, Ok(Reply::Done)));
         }
         self.close.waiting.extend(request);
-        if self.phase == Phase::New || (self.phase != Phase::Open && self.outbox.is_empty()) {
+        if self.is_closing() {
+            return;
+        }
+        let hopeless = self.phase == Phase::New && self.by_hand;
+        if hopeless || (self.phase != Phase::Open && self.outbox.is_empty()) {
             return self.end(cx, Error::closed("this side closed the connection"));
         }
         self.close.asked = true;
         self.close.deadline.get_or_insert(cx.now + cx.config.close_timeout);
         self.advance_close(cx);
+        self.pay_credit(cx);
     }
 
     /// Takes the close as far as it can go now.
@@ -163,7 +168,7 @@ impl Link {
             return;
         }
         self.phase = Phase::Closing;
-        self.close.deadline = Some(cx.now + cx.config.dead_after);
+        self.close.deadline = Some(cx.now + cx.config.close_timeout);
         let error = by_peer();
         let unsent = self.outbox.take_unsent().into_iter().map(|outgoing| outgoing.request);
         for request in self.outbox.take_begun().into_iter().chain(unsent) {
@@ -192,6 +197,14 @@ impl Link {
 
     fn on_channel_closed(&mut self, cx: &mut Context<'_>, channel: u16) {
         tracing::debug!(link = self.id.0, channel, "the peer closed a data channel");
+        self.close.channels += 1;
+        // Others may still have messages to deliver.
+        if self.close.channels < self.open_channels.len() {
+            if self.phase == Phase::Open {
+                self.hear_out(cx);
+            }
+            return;
+        }
         self.on_closed(cx);
     }
 
@@ -252,6 +265,6 @@ impl Link {
     }
 }
 
-fn by_peer() -> Error {
+pub(super) fn by_peer() -> Error {
     Error::closed("the peer closed the connection")
 }

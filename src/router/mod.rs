@@ -12,6 +12,7 @@ mod signaling;
 
 pub use request::{Reply, Request, RequestId, Target};
 
+use crate::config::LONGEST_TIME;
 use crate::link::{Context, Link, LinkId, State};
 use crate::platform::{Event, RtcCommand, RtcId, SocketId};
 use crate::relay::{PeerConnectionMessage, Registration, Session, SessionOutput};
@@ -84,9 +85,13 @@ pub struct Router {
     url: String,
     me: Registration,
     session: Session,
-    links: BTreeMap<LinkId, Link>,
+    pub(crate) links: BTreeMap<LinkId, Link>,
     by_peer: HashMap<Uuid, LinkId>,
     by_rtc: HashMap<RtcId, LinkId>,
+    /// Of links that have ended: whose messages the user has yet to take, and their weight.
+    unread: HashMap<LinkId, (Uuid, usize)>,
+    /// New links that wait for the end of the peer's old one, so that they do not overtake its last messages.
+    deferred: Vec<(LinkId, LinkId)>,
     out: VecDeque<Output>,
     next_rtc: u64,
     next_link: u64,
@@ -109,6 +114,8 @@ impl Router {
             links: BTreeMap::new(),
             by_peer: HashMap::new(),
             by_rtc: HashMap::new(),
+            unread: HashMap::new(),
+            deferred: Vec::new(),
             out: VecDeque::new(),
             next_rtc: 0,
             next_link: 0,
@@ -209,18 +216,26 @@ impl Router {
             after.map(|rtc| self.by_rtc.insert(rtc, id));
         }
         if link.is_ended() {
+            let deserted = link.peer.filter(|_| std::mem::take(&mut link.owes_bye));
+            if let Some(peer) = deserted {
+                self.say_bye(peer);
+            }
             self.forget(id);
         }
         Some(result)
     }
 
-    /// In managed mode an ended link is history; in manual mode the user's handle still asks for it.
+    /// In managed mode an ended link is history; in manual mode the user's handle may still ask for it.
     fn forget(&mut self, id: LinkId) {
-        if self.mode == Mode::Manual {
+        let manual = self.mode == Mode::Manual;
+        if self.links.get(&id).is_none_or(|link| manual && !link.forgotten) {
             return;
         }
-        let peer = self.links.remove(&id).and_then(|link| link.peer);
-        if let Some(peer) = peer.filter(|peer| self.by_peer.get(peer) == Some(&id)) {
+        let Some(link) = self.links.remove(&id) else { return };
+        if let (Some(peer), 1..) = (link.peer, link.unread()) {
+            self.unread.insert(id, (peer, link.unread()));
+        }
+        if let Some(peer) = link.peer.filter(|peer| self.by_peer.get(peer) == Some(&id)) {
             self.by_peer.remove(&peer);
         }
     }
@@ -234,7 +249,14 @@ impl Router {
     fn new_link(&mut self, peer: Uuid, incoming: bool) -> LinkId {
         let id = LinkId(self.next_link);
         self.next_link += 1;
-        self.add_link(id, Some(peer), self.config.channels);
+        let unread = self
+            .unread
+            .values()
+            .filter(|(of, _)| *of == peer)
+            .map(|(_, bytes)| bytes)
+            .sum();
+        let channels = self.config.channels;
+        self.add_link(id, Some(peer), channels).inherit(unread);
         self.by_peer.insert(peer, id);
         self.out.push_back(Output::NewLink {
             link: id,
@@ -249,6 +271,7 @@ impl Router {
         while let Some(output) = self.session.poll_output() {
             self.on_session(now, output);
         }
+        self.offer_deferred(now);
         if self.session.is_registered() {
             self.send_signals();
             while let Some(output) = self.session.poll_output() {
@@ -256,6 +279,41 @@ impl Router {
             }
         }
         self.finish_closing();
+    }
+
+    fn offer_deferred(&mut self, now: Instant) {
+        let over = |links: &BTreeMap<LinkId, Link>, old| links.get(old).is_none_or(Link::is_ended);
+        let links = &self.links;
+        let due: Vec<LinkId> = self
+            .deferred
+            .iter()
+            .filter(|(_, old)| over(links, old))
+            .map(|(new, _)| *new)
+            .collect();
+        self.deferred.retain(|(new, _)| !due.contains(new));
+        for new in due {
+            self.with_link(now, new, |link, cx| {
+                if link.state() == State::New {
+                    link.offer(cx);
+                }
+            });
+        }
+    }
+
+    /// The user has taken messages of this weight, from a link that may have ended since.
+    fn on_consumed(&mut self, now: Instant, id: LinkId, bytes: usize) {
+        let mut present = Some(id);
+        if let std::collections::hash_map::Entry::Occupied(mut entry) = self.unread.entry(id) {
+            let (peer, left) = entry.get_mut();
+            *left = left.saturating_sub(bytes);
+            present = self.by_peer.get(peer).copied();
+            if *left == 0 {
+                entry.remove();
+            }
+        }
+        if let Some(link) = present {
+            self.with_link(now, link, |link, cx| link.consumed(cx, bytes));
+        }
     }
 
     fn on_session(&mut self, now: Instant, output: SessionOutput) {
@@ -282,10 +340,7 @@ impl Router {
         for (request, _) in self.registering.drain(..) {
             self.out.push_back(Output::Reply(request, Ok(Reply::Done)));
         }
-        // An offer given to the relay just before it was lost may not have arrived; a second one does no harm.
-        for link in self.links.values_mut().filter(|link| link.is_offering()) {
-            link.repeat_signal();
-        }
+        self.links.values_mut().for_each(Link::on_registered);
     }
 
     /// The relay will not have us: set-ups end, open connections go on.
@@ -329,6 +384,6 @@ impl Router {
     }
 
     fn timeout_or(&self, timeout: Option<Duration>) -> Duration {
-        timeout.unwrap_or(self.config.connect_timeout)
+        timeout.unwrap_or(self.config.connect_timeout).min(LONGEST_TIME)
     }
 }

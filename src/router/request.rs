@@ -83,6 +83,8 @@ pub enum Request {
         /// Their weight.
         bytes: usize,
     },
+    /// Nobody waits for this request's answer any more: what it has not begun is left undone.
+    Cancel(RequestId),
     /// How much has gone over a connection.
     Statistics(LinkId),
     /// Close a connection in good order.
@@ -145,22 +147,28 @@ impl Router {
                 }
                 self.done(id);
             }
-            Request::Consumed { link, bytes } => {
-                self.with_link(now, link, |link, cx| link.consumed(cx, bytes));
-            }
+            Request::Consumed { link, bytes } => self.on_consumed(now, link, bytes),
+            Request::Cancel(request) => self.cancel(request),
             Request::Statistics(link) => {
                 let statistics = self.known(link)?.statistics();
                 self.out.push_back(Output::Reply(id, Ok(Reply::Statistics(statistics))));
             }
             Request::Close(target) => self.close(now, id, target),
             Request::Forget(link) => {
-                self.with_link(now, link, |link, cx| link.close(cx, None));
-                self.links.retain(|id, ended| *id != link || !ended.is_ended());
+                self.with_link(now, link, |link, cx| {
+                    link.forgotten = true;
+                    link.close(cx, None);
+                });
             }
             Request::LeaveRelay => self.leave_relay(now, id),
             Request::CloseAll => self.close_all(now, id),
         }
         Ok(())
+    }
+
+    fn cancel(&mut self, request: RequestId) {
+        self.links.values_mut().for_each(|link| link.cancel(request));
+        self.registering.retain(|(waiting, _)| *waiting != request);
     }
 
     fn done(&mut self, id: RequestId) {
@@ -208,12 +216,9 @@ impl Router {
             Target::Link(link) => return self.known(link).map(|link| link.id),
             Target::Peer(peer) => peer,
         };
-        if let Some(link) = self
-            .by_peer
-            .get(&peer)
-            .and_then(|id| self.links.get(id))
-            .filter(|link| !link.is_closing())
-        {
+        let old = self.by_peer.get(&peer).and_then(|id| self.links.get(id));
+        let closing = old.filter(|link| link.is_closing()).map(|link| link.id);
+        if let Some(link) = old.filter(|link| !link.is_closing()) {
             return Ok(link.id);
         }
         if self.closing.is_some() || self.done {
@@ -226,7 +231,12 @@ impl Router {
             return Err(Error::InvalidInput("the peer's UUID is this side's own".into()));
         }
         let link = self.new_link(peer, false);
-        self.with_link(now, link, |link, cx| link.offer(cx));
+        match closing {
+            Some(old) => self.deferred.push((link, old)),
+            None => {
+                self.with_link(now, link, |link, cx| link.offer(cx));
+            }
+        }
         Ok(link)
     }
 

@@ -18,29 +18,18 @@ use uuid::Uuid;
 use web_time::Instant;
 
 /// Connections that are being set up because others want them; a flood of offers beyond is dropped.
-const MAX_INCOMING: usize = 256;
+const MAX_ANSWERING: usize = 256;
 
 impl Router {
     /// Gives the relay what links have to say.
     pub(super) fn send_signals(&mut self) {
-        for link in self.links.values_mut() {
-            let (Some(peer), Some(signal)) = (link.peer, link.take_signal()) else {
-                continue;
-            };
-            let Signal { offer, description, .. } = signal;
-            let message = PeerConnectionMessage {
-                source_uuid: self.me.uuid,
-                source_name: self.me.name.clone(),
-                peer_uuid: peer,
-                description_type: if offer {
-                    DescriptionType::Offer
-                } else {
-                    DescriptionType::Answer
-                },
-                description,
-                error: None,
-            };
-            if !self.session.send(message) {
+        let due = |link: &mut Link| Some((link.id, link.peer?, link.take_signal()?));
+        let signals: Vec<_> = self.links.values_mut().filter_map(due).collect();
+        for (id, peer, signal) in signals {
+            let message = self.message(peer, signal);
+            if !self.session.send(message)
+                && let Some(link) = self.links.get_mut(&id)
+            {
                 link.repeat_signal();
             }
         }
@@ -77,10 +66,42 @@ impl Router {
             return known.map_or(Ok(()), |link| self.take_description(now, link, description));
         };
         if session.sdp_type == SdpType::Answer {
-            return known.map_or(Ok(()), |link| self.take_description(now, link, description));
+            let Some(link) = known else {
+                if Words::parse(&session.sdp).is_some_and(|words| words.contains("bye")) {
+                    self.say_bye(peer);
+                }
+                return Ok(());
+            };
+            return self.take_description(now, link, description);
         }
         let link = self.link_for_offer(now, peer, known, &session.sdp)?;
         self.take_description(now, link, description)
+    }
+
+    /// Tells a peer of our own kind that the attempt it has answered was given up; others would not understand.
+    pub(super) fn say_bye(&mut self, peer: Uuid) {
+        let signal = Signal {
+            offer: false,
+            description: Description::Bye.encode(),
+            due: true,
+        };
+        let message = self.message(peer, signal);
+        self.session.send(message);
+    }
+
+    fn message(&self, peer: Uuid, signal: Signal) -> PeerConnectionMessage {
+        PeerConnectionMessage {
+            source_uuid: self.me.uuid,
+            source_name: self.me.name.clone(),
+            peer_uuid: peer,
+            description_type: if signal.offer {
+                DescriptionType::Offer
+            } else {
+                DescriptionType::Answer
+            },
+            description: signal.description,
+            error: None,
+        }
     }
 
     /// The link that is to take an offer: the present one, or a new one where the peer has come back.
@@ -95,16 +116,18 @@ impl Router {
         if self.closing.is_some() || self.done {
             return Err(Error::closed("this side is being closed"));
         }
-        if self
-            .links
-            .values()
-            .filter(|link| link.is_answerer() && link.state() == State::Connecting)
-            .count()
-            >= MAX_INCOMING
-        {
-            return Err(Error::InvalidInput(format!(
-                "{MAX_INCOMING} connections are being answered already"
-            )));
+        let answering = |link: &&Link| link.is_answerer() && link.state() == State::Connecting;
+        if self.links.values().filter(answering).count() >= MAX_ANSWERING {
+            let text = format!("{MAX_ANSWERING} connections are being answered already");
+            return Err(Error::InvalidInput(text));
+        }
+        // Those whose messages nobody has taken yet count too: they still cost memory.
+        if replaced.is_none() && self.links.len() + self.unread.len() >= self.config.max_connections {
+            let text = format!(
+                "there are {} connections, as many as `max_connections` allows",
+                self.links.len()
+            );
+            return Err(Error::InvalidInput(text));
         }
         let new = self.new_link(peer, true);
         if let Some(old) = replaced {
@@ -140,16 +163,19 @@ impl Router {
             });
             return Ok(());
         }
+        let description =
+            Description::decode(&message.description).map_err(|e| Error::PeerMisbehaved(e.to_string()))?;
         if let Some(link) = self.links.get_mut(&link) {
-            link.peer.get_or_insert(message.source_uuid);
+            // The first offer decides who the peer is.
+            if matches!(&description, Description::Session(session) if session.sdp_type == SdpType::Offer) {
+                link.peer.get_or_insert(message.source_uuid);
+            }
             if link.peer != Some(message.source_uuid) {
                 return Err(Error::InvalidInput(
                     "this message is from another peer than the connection's".into(),
                 ));
             }
         }
-        let description =
-            Description::decode(&message.description).map_err(|e| Error::PeerMisbehaved(e.to_string()))?;
         self.take_description(now, link, description)
     }
 
@@ -165,7 +191,7 @@ impl Router {
                 OnOffer::Ignore => {}
             },
             Description::Candidate { candidate, mid } => link.add_candidate(cx, candidate, mid),
-            Description::Bye => {}
+            Description::Bye => link.on_bye(cx),
         });
         Ok(())
     }

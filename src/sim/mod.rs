@@ -6,6 +6,8 @@
 //! word. It drives the real [`Router`] and the real [`Switchboard`](crate::relay::Switchboard).
 
 mod engine;
+#[cfg(test)]
+mod regressions;
 mod relay;
 pub mod worlds;
 
