@@ -53,9 +53,9 @@ function translate(error) {
     : error;
 }
 
-async function call(promise) {
+async function call(begin) {
   try {
-    return await promise;
+    return await begin();
   } catch (error) {
     throw translate(error);
   }
@@ -101,7 +101,7 @@ class Outbox {
       if (this.#turn || typeof message?.then === "function") {
         await this.#inTurn(message, hand);
       } else {
-        await call(hand(message));
+        await call(() => hand(message));
       }
     } finally {
       this.waiting -= size;
@@ -113,7 +113,7 @@ class Outbox {
     const handing = (async () => {
       const read = await message;
       await before;
-      return { sent: call(hand(read)) }; // wrapped, so that it is not awaited here
+      return { sent: call(() => hand(read)) }; // wrapped, so that it is not awaited here
     })();
     const turn = handing.catch(() => {});
     this.#turn = turn;
@@ -189,7 +189,7 @@ export class PeerManager extends Source {
   static async join(url, options = {}) {
     options.signal?.throwIfAborted();
     await ready("WebSocket", "RTCPeerConnection");
-    return new PeerManager(await call(Manager.join(String(url), options, options.signal)), KEY);
+    return new PeerManager(await call(() => Manager.join(String(url), options, options.signal)), KEY);
   }
 
   constructor(inner, key) {
@@ -230,20 +230,20 @@ export class PeerManager extends Source {
   }
 
   async recv({ signal } = {}) {
-    const [from, data] = await call(this.#inner.recv(signal));
+    const [from, data] = await call(() => this.#inner.recv(signal));
     return { from, data };
   }
 
   async connect(peer, { signal } = {}) {
-    return new PeerConnection(await call(this.#inner.connect(peer, signal)), KEY);
+    return new PeerConnection(await call(() => this.#inner.connect(peer, signal)), KEY);
   }
 
   async closeConnection(peer, { signal } = {}) {
-    await call(this.#inner.closeConnection(peer, signal));
+    await call(() => this.#inner.closeConnection(peer, signal));
   }
 
   async close({ signal } = {}) {
-    await call(this.#inner.close(signal));
+    await call(() => this.#inner.close(signal));
   }
 
   [Symbol.asyncIterator]() {
@@ -320,19 +320,19 @@ export class PeerConnection extends Source {
   }
 
   async sendOffer(peer, { signal } = {}) {
-    await call(this.#inner.sendOffer(peer, signal));
+    await call(() => this.#inner.sendOffer(peer, signal));
   }
 
   async sendAnswer(peer, { signal } = {}) {
-    await call(this.#inner.sendAnswer(peer, signal));
+    await call(() => this.#inner.sendAnswer(peer, signal));
   }
 
   async handleServerMessage(message, { signal } = {}) {
-    await call(this.#inner.handleServerMessage(message, signal));
+    await call(() => this.#inner.handleServerMessage(message, signal));
   }
 
   async ready({ timeout, signal } = {}) {
-    await call(this.#inner.ready(timeout, signal));
+    await call(() => this.#inner.ready(timeout, signal));
   }
 
   async send(data, { timeout, signal } = {}) {
@@ -340,15 +340,15 @@ export class PeerConnection extends Source {
   }
 
   recv({ signal } = {}) {
-    return call(this.#inner.recv(signal));
+    return call(() => this.#inner.recv(signal));
   }
 
   statistics({ signal } = {}) {
-    return call(this.#inner.statistics(signal));
+    return call(() => this.#inner.statistics(signal));
   }
 
   async close({ signal } = {}) {
-    await call(this.#inner.close(signal));
+    await call(() => this.#inner.close(signal));
   }
 
   [Symbol.asyncIterator]() {
@@ -377,7 +377,7 @@ export class RelayClient extends Source {
   static async connect(url, options = {}) {
     options.signal?.throwIfAborted();
     await ready("WebSocket");
-    return new RelayClient(await call(Client.connect(String(url), options, options.signal)), KEY);
+    return new RelayClient(await call(() => Client.connect(String(url), options, options.signal)), KEY);
   }
 
   constructor(inner, key) {
@@ -408,15 +408,15 @@ export class RelayClient extends Source {
   }
 
   async send(message, { signal } = {}) {
-    await call(this.#inner.send(message, signal));
+    await call(() => this.#inner.send(message, signal));
   }
 
   recv({ signal } = {}) {
-    return call(this.#inner.recv(signal));
+    return call(() => this.#inner.recv(signal));
   }
 
   async close({ signal } = {}) {
-    await call(this.#inner.close(signal));
+    await call(() => this.#inner.close(signal));
   }
 
   [Symbol.asyncIterator]() {

@@ -21,7 +21,7 @@ impl Listener {
     ) -> Self {
         let callback = Closure::<dyn FnMut(Event)>::new(move |event: Event| callback(event.unchecked_into()));
         if let Err(error) = target.add_event_listener_with_callback(kind, callback.as_ref().unchecked_ref()) {
-            tracing::warn!(?error, kind, "cannot listen");
+            tracing::warn!(error = crate::rtc::describe(&error), kind, "cannot listen");
         }
         Self {
             target: target.clone(),

@@ -1,15 +1,19 @@
 //! `PeerConnection`, as the wrapper sees it.
 
-use super::options::time;
+use super::options::timeout;
 use super::relay::Client;
-use super::{AbortSignal, JsResult, abortable, error, value};
+use super::{AbortSignal, JsResult, Promise, done, error, promise, value};
+use crosspeer::counter::Statistics;
 use crosspeer::{PeerConnection, State};
 use js_sys::{Object, Reflect};
 use std::time::Duration;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// [`crosspeer::PeerConnection`] for the wrapper.
+/// How long `ready` waits by default, as ProxyStore's.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// [`PeerConnection`] for the wrapper.
 #[wasm_bindgen]
 pub struct Connection(pub(super) PeerConnection);
 
@@ -36,72 +40,83 @@ impl Connection {
     }
 
     /// Ends with the new state once it is another than `seen`.
-    pub async fn changed(&self, seen: String) -> String {
+    pub fn changed(&self, seen: &str) -> Promise {
         let all = [State::New, State::Connecting, State::Connected, State::Closed];
         let seen = all.into_iter().find(|state| state.to_string() == seen);
-        self.0.changed(seen.unwrap_or(State::Failed)).await.to_string()
+        let connection = self.0.clone();
+        let changed = async move { Ok(connection.changed(seen.unwrap_or(State::Failed)).await) };
+        promise(None, changed, |state| state.to_string().into())
     }
 
     /// Ends with the reason once the connection has ended.
-    pub async fn ended(&self) -> JsValue {
-        error(&self.0.on_close().await)
+    pub fn ended(&self) -> Promise {
+        let connection = self.0.clone();
+        promise(None, async move { Ok(connection.on_close().await) }, |e| error(&e))
     }
 
     #[wasm_bindgen(js_name = sendOffer)]
-    pub async fn send_offer(&self, peer: String, signal: Option<AbortSignal>) -> JsResult<()> {
-        let peer = value::uuid(&peer)?;
-        abortable(signal, self.0.send_offer(peer)).await
+    pub fn send_offer(&self, peer: &str, signal: Option<AbortSignal>) -> JsResult<Promise> {
+        let (connection, peer) = (self.0.clone(), value::uuid(peer)?);
+        Ok(done(signal, async move { connection.send_offer(peer).await }))
     }
 
     #[wasm_bindgen(js_name = sendAnswer)]
-    pub async fn send_answer(&self, peer: String, signal: Option<AbortSignal>) -> JsResult<()> {
-        let peer = value::uuid(&peer)?;
-        abortable(signal, self.0.send_answer(peer)).await
+    pub fn send_answer(&self, peer: &str, signal: Option<AbortSignal>) -> JsResult<Promise> {
+        let (connection, peer) = (self.0.clone(), value::uuid(peer)?);
+        Ok(done(signal, async move { connection.send_answer(peer).await }))
     }
 
     #[wasm_bindgen(js_name = handleServerMessage)]
-    pub async fn handle_server_message(&self, message: JsValue, signal: Option<AbortSignal>) -> JsResult<()> {
-        let message = value::relay_message(&message)?;
-        abortable(signal, self.0.handle_server_message(message)).await
+    pub fn handle_server_message(&self, message: JsValue, signal: Option<AbortSignal>) -> JsResult<Promise> {
+        let (connection, message) = (self.0.clone(), value::relay_message(&message)?);
+        Ok(done(signal, async move {
+            connection.handle_server_message(message).await
+        }))
     }
 
-    pub async fn ready(&self, timeout: JsValue, signal: Option<AbortSignal>) -> JsResult<()> {
-        let timeout = match timeout.is_undefined() {
-            true => Duration::from_secs(30),
-            false => time("timeout", &timeout)?,
+    pub fn ready(&self, limit: JsValue, signal: Option<AbortSignal>) -> JsResult<Promise> {
+        let (connection, limit) = (self.0.clone(), timeout(&limit)?.unwrap_or(READY_TIMEOUT));
+        Ok(done(signal, async move { connection.ready(limit).await }))
+    }
+
+    pub fn send(&self, data: JsValue, limit: JsValue, signal: Option<AbortSignal>) -> JsResult<Promise> {
+        let (connection, message, limit) = (self.0.clone(), value::message(&data)?, timeout(&limit)?);
+        let send = async move {
+            match limit {
+                Some(limit) => connection.send_timeout(message, limit).await,
+                None => connection.send(message).await,
+            }
         };
-        abortable(signal, self.0.ready(timeout)).await
+        Ok(done(signal, send))
     }
 
-    pub async fn send(&self, data: JsValue, timeout: JsValue, signal: Option<AbortSignal>) -> JsResult<()> {
-        let message = value::message(&data)?;
-        if timeout.is_undefined() {
-            return abortable(signal, self.0.send(message)).await;
-        }
-        let timeout = time("timeout", &timeout)?;
-        abortable(signal, self.0.send_timeout(message, timeout)).await
+    pub fn recv(&self, signal: Option<AbortSignal>) -> Promise {
+        let connection = self.0.clone();
+        promise(signal, async move { connection.recv().await }, |message| {
+            value::from_message(&message)
+        })
     }
 
-    pub async fn recv(&self, signal: Option<AbortSignal>) -> JsResult<JsValue> {
-        let message = abortable(signal, self.0.recv()).await?;
-        Ok(value::from_message(&message))
+    pub fn statistics(&self, signal: Option<AbortSignal>) -> Promise {
+        let connection = self.0.clone();
+        promise(signal, async move { connection.statistics().await }, from_statistics)
     }
 
-    pub async fn statistics(&self, signal: Option<AbortSignal>) -> JsResult<JsValue> {
-        let statistics = abortable(signal, self.0.statistics()).await?;
-        let object = Object::new();
-        for (key, number) in [
-            ("messagesSent", statistics.messages_sent),
-            ("messagesReceived", statistics.messages_received),
-            ("bytesSent", statistics.bytes_sent),
-            ("bytesReceived", statistics.bytes_received),
-        ] {
-            let _ = Reflect::set(&object, &key.into(), &JsValue::from_f64(number as f64));
-        }
-        Ok(object.into())
+    pub fn close(&self, signal: Option<AbortSignal>) -> Promise {
+        let connection = self.0.clone();
+        done(signal, async move { connection.close().await })
     }
+}
 
-    pub async fn close(&self, signal: Option<AbortSignal>) -> JsResult<()> {
-        abortable(signal, self.0.close()).await
+fn from_statistics(statistics: Statistics) -> JsValue {
+    let object = Object::new();
+    for (key, number) in [
+        ("messagesSent", statistics.messages_sent),
+        ("messagesReceived", statistics.messages_received),
+        ("bytesSent", statistics.bytes_sent),
+        ("bytesReceived", statistics.bytes_received),
+    ] {
+        let _ = Reflect::set(&object, &key.into(), &JsValue::from_f64(number as f64));
     }
+    object.into()
 }

@@ -1,24 +1,24 @@
 //! `PeerManager`, as the wrapper sees it.
 
 use super::connection::Connection;
-use super::options::{config, time};
-use super::{AbortSignal, JsResult, abortable, value};
+use super::options::{config, timeout};
+use super::{AbortSignal, JsResult, Promise, done, promise, value};
+use crate::PeerManager;
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// [`crate::PeerManager`] for the wrapper.
+/// [`PeerManager`] for the wrapper.
 #[wasm_bindgen]
-pub struct Manager(crate::PeerManager);
+pub struct Manager(PeerManager);
 
 #[wasm_bindgen]
 impl Manager {
-    /// [`crate::PeerManager::join`].
-    pub async fn join(url: String, options: JsValue, signal: Option<AbortSignal>) -> JsResult<Manager> {
+    /// [`PeerManager::join`].
+    pub fn join(url: String, options: JsValue, signal: Option<AbortSignal>) -> JsResult<Promise> {
         let config = config(&options)?;
-        abortable(signal, crate::PeerManager::join(&url, config))
-            .await
-            .map(Self)
+        let join = async move { PeerManager::join(&url, config).await };
+        Ok(promise(signal, join, |manager| Self(manager).into()))
     }
 
     #[wasm_bindgen(getter)]
@@ -36,39 +36,46 @@ impl Manager {
         self.0.is_registered()
     }
 
-    pub async fn send(
+    pub fn send(
         &self,
-        peer: String,
+        peer: &str,
         data: JsValue,
-        timeout: JsValue,
+        limit: JsValue,
         signal: Option<AbortSignal>,
-    ) -> JsResult<()> {
-        let (peer, message) = (value::uuid(&peer)?, value::message(&data)?);
-        if timeout.is_undefined() {
-            return abortable(signal, self.0.send(peer, message)).await;
-        }
-        let timeout = time("timeout", &timeout)?;
-        abortable(signal, self.0.send_timeout(peer, message, timeout)).await
+    ) -> JsResult<Promise> {
+        let (manager, peer, message) = (self.0.clone(), value::uuid(peer)?, value::message(&data)?);
+        let limit = timeout(&limit)?;
+        let send = async move {
+            match limit {
+                Some(limit) => manager.send_timeout(peer, message, limit).await,
+                None => manager.send(peer, message).await,
+            }
+        };
+        Ok(done(signal, send))
     }
 
     /// `[from, data]`.
-    pub async fn recv(&self, signal: Option<AbortSignal>) -> JsResult<Array> {
-        let (from, message) = abortable(signal, self.0.recv()).await?;
-        Ok(Array::of2(&from.to_string().into(), &value::from_message(&message)))
+    pub fn recv(&self, signal: Option<AbortSignal>) -> Promise {
+        let manager = self.0.clone();
+        promise(signal, async move { manager.recv().await }, |(from, message)| {
+            Array::of2(&from.to_string().into(), &value::from_message(&message)).into()
+        })
     }
 
-    pub async fn connect(&self, peer: String, signal: Option<AbortSignal>) -> JsResult<Connection> {
-        let peer = value::uuid(&peer)?;
-        abortable(signal, self.0.connect(peer)).await.map(Connection)
+    pub fn connect(&self, peer: &str, signal: Option<AbortSignal>) -> JsResult<Promise> {
+        let (manager, peer) = (self.0.clone(), value::uuid(peer)?);
+        let connect = async move { manager.connect(peer).await };
+        Ok(promise(signal, connect, |connection| Connection(connection).into()))
     }
 
     #[wasm_bindgen(js_name = closeConnection)]
-    pub async fn close_connection(&self, peer: String, signal: Option<AbortSignal>) -> JsResult<()> {
-        let peer = value::uuid(&peer)?;
-        abortable(signal, self.0.close_connection(peer)).await
+    pub fn close_connection(&self, peer: &str, signal: Option<AbortSignal>) -> JsResult<Promise> {
+        let (manager, peer) = (self.0.clone(), value::uuid(peer)?);
+        Ok(done(signal, async move { manager.close_connection(peer).await }))
     }
 
-    pub async fn close(&self, signal: Option<AbortSignal>) -> JsResult<()> {
-        abortable(signal, self.0.close()).await
+    pub fn close(&self, signal: Option<AbortSignal>) -> Promise {
+        let manager = self.0.clone();
+        done(signal, async move { manager.close().await })
     }
 }

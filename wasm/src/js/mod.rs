@@ -9,6 +9,7 @@ mod options;
 mod relay;
 mod value;
 
-use abort::abortable;
+use abort::{done, promise};
 use error::{JsResult, error, invalid};
+use js_sys::Promise;
 use web_sys::AbortSignal;

@@ -68,8 +68,16 @@ fn number(key: &str, value: &JsValue, most: f64) -> JsResult<f64> {
     }
 }
 
+/// The option `timeout`, where there is one.
+pub(super) fn timeout(value: &JsValue) -> JsResult<Option<Duration>> {
+    match value.is_undefined() {
+        true => Ok(None),
+        false => time("timeout", value).map(Some),
+    }
+}
+
 /// A time in milliseconds. `Infinity` and whatever else is longer than a month is a month.
-pub(super) fn time(key: &str, value: &JsValue) -> JsResult<Duration> {
+fn time(key: &str, value: &JsValue) -> JsResult<Duration> {
     const MONTH: f64 = 31.0 * 24.0 * 3600.0 * 1000.0;
     match value.as_f64() {
         Some(millis) if millis >= 0.0 => Ok(Duration::from_micros((millis.min(MONTH) * 1000.0) as u64)),

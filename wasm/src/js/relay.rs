@@ -1,22 +1,22 @@
 //! `RelayClient`, as the wrapper sees it.
 
 use super::options::config;
-use super::{AbortSignal, JsResult, abortable, value};
+use super::{AbortSignal, JsResult, Promise, done, promise, value};
+use crate::RelayClient;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// [`crate::RelayClient`] for the wrapper.
+/// [`RelayClient`] for the wrapper.
 #[wasm_bindgen]
-pub struct Client(pub(super) crate::RelayClient);
+pub struct Client(pub(super) RelayClient);
 
 #[wasm_bindgen]
 impl Client {
-    /// [`crate::RelayClient::connect`].
-    pub async fn connect(url: String, options: JsValue, signal: Option<AbortSignal>) -> JsResult<Client> {
+    /// [`RelayClient::connect`].
+    pub fn connect(url: String, options: JsValue, signal: Option<AbortSignal>) -> JsResult<Promise> {
         let config = config(&options)?;
-        abortable(signal, crate::RelayClient::connect(&url, config))
-            .await
-            .map(Self)
+        let connect = async move { RelayClient::connect(&url, config).await };
+        Ok(promise(signal, connect, |client| Self(client).into()))
     }
 
     #[wasm_bindgen(getter)]
@@ -34,17 +34,20 @@ impl Client {
         self.0.is_registered()
     }
 
-    pub async fn send(&self, message: JsValue, signal: Option<AbortSignal>) -> JsResult<()> {
-        let message = value::relay_message(&message)?;
-        abortable(signal, self.0.send(message)).await
+    pub fn send(&self, message: JsValue, signal: Option<AbortSignal>) -> JsResult<Promise> {
+        let (client, message) = (self.0.clone(), value::relay_message(&message)?);
+        Ok(done(signal, async move { client.send(message).await }))
     }
 
-    pub async fn recv(&self, signal: Option<AbortSignal>) -> JsResult<JsValue> {
-        let message = abortable(signal, self.0.recv()).await?;
-        Ok(value::from_relay_message(&message))
+    pub fn recv(&self, signal: Option<AbortSignal>) -> Promise {
+        let client = self.0.clone();
+        promise(signal, async move { client.recv().await }, |message| {
+            value::from_relay_message(&message)
+        })
     }
 
-    pub async fn close(&self, signal: Option<AbortSignal>) -> JsResult<()> {
-        abortable(signal, self.0.close()).await
+    pub fn close(&self, signal: Option<AbortSignal>) -> Promise {
+        let client = self.0.clone();
+        done(signal, async move { client.close().await })
     }
 }
