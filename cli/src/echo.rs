@@ -2,12 +2,11 @@
 
 use crate::args::EchoArgs;
 use crate::failure::{Failure, Result};
-use crate::net::{self, Adopted, Adopter};
+use crate::net;
 use crate::output::Output;
-use crosspeer::{Message, PeerConnection};
+use crosspeer::PeerConnection;
 use crosspeer_native::PeerManager;
 use serde_json::json;
-use uuid::Uuid;
 
 /// Runs until interrupted.
 pub(crate) async fn run(args: EchoArgs, output: &Output) -> Result<()> {
@@ -24,34 +23,16 @@ pub(crate) async fn run(args: EchoArgs, output: &Output) -> Result<()> {
 }
 
 async fn serve(peers: &PeerManager, output: &Output) -> Result<()> {
-    let mut adopter = Adopter::default();
     loop {
-        tokio::select! {
-            message = peers.recv() => {
-                let (from, message) = message.map_err(Failure::from)?;
-                adopter.push(peers, from, message);
-            }
-            Adopted { from, backlog, connection } = adopter.next() => match connection {
-                Ok(connection) => {
-                    tokio::spawn(echo(from, backlog, connection, output.clone()));
-                }
-                Err(error) => output.detail(
-                    json!({"type": "peer-gone", "peer": from, "message": error.to_string()}),
-                    format_args!("{from} went away before its messages could be sent back: {error}"),
-                ),
-            },
-        }
+        let connection = peers.accept().await.map_err(Failure::from)?;
+        tokio::spawn(echo(connection, output.clone()));
     }
 }
 
-async fn echo(from: Uuid, backlog: Vec<Message>, connection: PeerConnection, output: Output) {
-    let mut backlog = backlog.into_iter();
+async fn echo(connection: PeerConnection, output: Output) {
+    let from = connection.peer();
     let ended = loop {
-        let message = match backlog.next() {
-            Some(message) => Ok(message),
-            None => connection.recv().await,
-        };
-        let sent = match message {
+        let sent = match connection.recv().await {
             Ok(message) => {
                 let kind = if message.as_text().is_some() { "text" } else { "bytes" };
                 let event = json!({"type": "echo", "peer": from, "kind": kind, "bytes": message.len()});
@@ -66,6 +47,6 @@ async fn echo(from: Uuid, backlog: Vec<Message>, connection: PeerConnection, out
     };
     output.detail(
         json!({"type": "peer-closed", "peer": from, "code": ended.code(), "message": ended.to_string()}),
-        format_args!("{from}: {ended}"),
+        format_args!("{}: {ended}", from.unwrap_or_default()),
     );
 }

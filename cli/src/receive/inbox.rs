@@ -86,9 +86,9 @@ struct Incoming {
 }
 
 impl Inbox {
-    pub(super) fn new(from: Uuid, connection: PeerConnection, folder: Arc<Folder>, stored: mpsc::Sender<u64>) -> Self {
+    pub(super) fn new(connection: PeerConnection, folder: Arc<Folder>, stored: mpsc::Sender<u64>) -> Self {
         Self {
-            from,
+            from: connection.peer().unwrap_or_default(),
             connection,
             folder,
             stored,
@@ -99,9 +99,9 @@ impl Inbox {
     }
 
     /// Runs until the peer closes, or `stop`'s sender is dropped.
-    pub(super) async fn run(mut self, backlog: Vec<Message>, mut stop: watch::Receiver<()>) {
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<()>) {
         let ended = tokio::select! {
-            Err(error) = self.receive(backlog) => Some(error),
+            Err(error) = self.receive() => Some(error),
             _ = stop.changed() => None,
         };
         if let Some(error) = &ended {
@@ -120,10 +120,7 @@ impl Inbox {
         let _ = self.carry_out_all().await;
     }
 
-    async fn receive(&mut self, backlog: Vec<Message>) -> Result<(), Error> {
-        for message in backlog {
-            self.handle(message).await?;
-        }
+    async fn receive(&mut self) -> Result<(), Error> {
         loop {
             let message = self.connection.recv().await?;
             self.handle(message).await?;

@@ -4,10 +4,9 @@ mod inbox;
 
 use crate::args::ReceiveArgs;
 use crate::failure::{Failure, Result};
-use crate::net::{self, Adopted, Adopter};
+use crate::net;
 use crate::output::Output;
 use crate::store::Store;
-use crosspeer::transfer::Packet;
 use crosspeer_native::PeerManager;
 use inbox::{Folder, Inbox};
 use serde_json::json;
@@ -44,7 +43,6 @@ async fn serve(peers: &PeerManager, folder: &Arc<Folder>, count: Option<u64>) ->
     let (stored, mut stored_things) = mpsc::channel(64);
     let (stop, stopped) = watch::channel(());
     let mut inboxes = JoinSet::new();
-    let mut adopter = Adopter::default();
     let mut left = count.unwrap_or(u64::MAX);
     let mut interrupted = std::pin::pin!(net::interrupted());
     let result = loop {
@@ -52,25 +50,12 @@ async fn serve(peers: &PeerManager, folder: &Arc<Folder>, count: Option<u64>) ->
             break Ok(());
         }
         tokio::select! {
-            message = peers.recv() => {
-                let (from, message) = match message {
-                    Ok(message) => message,
-                    Err(error) => break Err(error.into()),
-                };
-                // A transfer needs its peer's connection. A plain message does not, and its sender may be gone.
-                match Packet::decode(message.clone()) {
-                    Ok(Packet::NotTransfer(message)) if !adopter.is_waiting(from) => {
-                        left -= u64::from(folder.store_message(from, message));
-                    }
-                    _ => adopter.push(peers, from, message),
-                }
-            }
-            Adopted { from, backlog, connection } = adopter.next() => match connection {
+            connection = peers.accept() => match connection {
                 Ok(connection) => {
-                    let inbox = Inbox::new(from, connection, folder.clone(), stored.clone());
-                    inboxes.spawn(inbox.run(backlog, stopped.clone()));
+                    let inbox = Inbox::new(connection, folder.clone(), stored.clone());
+                    inboxes.spawn(inbox.run(stopped.clone()));
                 }
-                Err(error) => folder.peer_gone(from, &error),
+                Err(error) => break Err(error.into()),
             },
             Some(things) = stored_things.recv() => left = left.saturating_sub(things),
             Some(_) = inboxes.join_next() => {}
