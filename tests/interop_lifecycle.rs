@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 through_both_relays! {
     a_killed_python_is_noticed,
+    a_send_that_a_killed_python_was_taking_fails,
     a_python_that_closes_is_noticed_and_can_be_called_again,
     a_python_restarted_with_the_same_uuid_connects_at_once,
     python_notices_a_close_and_can_be_called_again,
@@ -58,6 +59,25 @@ async fn a_killed_python_is_noticed(kind: RelayKind) {
         .await
         .expect_err("it is dead");
     println!("a send to it: {error}");
+}
+
+async fn a_send_that_a_killed_python_was_taking_fails(kind: RelayKind) {
+    let (_relay, rust, python) = connected(kind).await;
+    let uuid = python.uuid();
+    let sender = tokio::spawn(async move {
+        let mut sent = 0;
+        loop {
+            match rust.send(uuid, bytes_of(7, 1 << 20)).await {
+                Ok(()) => sent += 1,
+                Err(error) => return (sent, error),
+            }
+        }
+    });
+    python.recv().await; // it is in the middle of them
+    python.kill().await;
+    let (sent, error) = within("the send fails", sender).await.expect("the task ends");
+    println!("{sent} messages were handed over, then: {error}");
+    assert_eq!(error.code(), "connection-lost");
 }
 
 async fn a_python_that_closes_is_noticed_and_can_be_called_again(kind: RelayKind) {
