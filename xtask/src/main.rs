@@ -3,11 +3,13 @@
 //! `test` is the project's one test command, `demo` shows what it is for; the others are parts of them or run on demand.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line speaks on its terminal
 
+mod browsers;
 mod demo;
 mod dependencies;
 mod examples;
 mod fuzz;
 mod guards;
+mod npm;
 mod python;
 mod run;
 mod test;
@@ -52,6 +54,9 @@ enum Command {
     Deny,
     /// Check docs/dependencies.md against the manifests
     Dependencies,
+    /// Build and pack the npm package `crosspeer`, and print its sizes (installs wasm-pack, wasm-bindgen and binaryen
+    /// under target/tools when they are missing)
+    Npm,
     /// Only install what the tests need: Rust target and components, Debian packages, the Python environment
     Setup,
 }
@@ -76,6 +81,7 @@ fn execute(command: Command) -> Result<()> {
         Command::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
         Command::Deny => tools::cargo_deny().and_then(|tool| run::Run::new(tool).args(["check"]).status()),
         Command::Dependencies => dependencies::check(),
+        Command::Npm => npm::check_node().and_then(|()| npm::npm()).map(drop),
         Command::Setup => tools::setup(),
     }
 }

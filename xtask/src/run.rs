@@ -135,9 +135,22 @@ impl Counts {
         self.skipped += other.skipped;
     }
 
-    /// Reads a closing line of `cargo test` or nextest; any other line counts nothing.
+    /// Reads a closing line of `cargo test`, nextest or `node --test`; any other line counts nothing.
     fn read(line: &str) -> Self {
         let line = plain(line);
+        let node = |word: &str| line.strip_prefix(word)?.trim().parse().ok();
+        if let Some(passed) = node("# pass ") {
+            return Self {
+                passed,
+                ..Self::default()
+            };
+        }
+        if let Some(failed) = node("# fail ") {
+            return Self {
+                failed,
+                ..Self::default()
+            };
+        }
         // Nextest shows the tests' own closing lines too, indented: they are counted in its summary.
         if !line.starts_with("test result: ") && !line.trim_start().starts_with("Summary [") {
             return Self::default();
@@ -205,5 +218,7 @@ mod tests {
             Counts::read("    test result: ok. 1 passed; 0 failed; 0 ignored"),
             counts(0, 0, 0)
         );
+        assert_eq!(Counts::read("# pass 6"), counts(6, 0, 0));
+        assert_eq!(Counts::read("# fail 1"), counts(0, 1, 0));
     }
 }

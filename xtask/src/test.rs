@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the one test command.
 
 use crate::run::{Counts, Run};
-use crate::{dependencies, examples, guards, tools};
+use crate::{browsers, dependencies, examples, guards, npm, tools};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::time::{Duration, Instant};
@@ -52,6 +52,16 @@ const STEPS: &[Step] = &[
         cargo_test("--doc", counts)
     }),
     step("interop", "against real Python ProxyStore, both relays", interop),
+    step(
+        "browsers",
+        "two peers in a page of Chromium and of Firefox; simulated worlds on wasm",
+        browsers::test,
+    ),
+    step(
+        "npm",
+        "the npm package in fresh Vite, webpack, TypeScript and Node projects",
+        |counts| npm::check_node().and_then(|()| npm::test(counts)),
+    ),
     step("examples", "the README's examples run", |_| examples::run()),
     step(
         "deny",

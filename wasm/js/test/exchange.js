@@ -1,0 +1,102 @@
+// What every bundle and Node do: two peers in one place, as a user would write it.
+import { CrosspeerError, init, PeerConnection, PeerManager, RelayClient } from "crosspeer";
+
+const options = { iceServers: [] };
+
+function same(what, got, wanted) {
+  const text = (value) => (value instanceof Uint8Array ? `bytes ${value.join()}` : `${typeof value} ${value}`);
+  if (text(got) !== text(wanted)) throw new Error(`${what}: ${text(got)}, expected ${text(wanted)}`);
+}
+
+async function code(promise) {
+  return promise.then(
+    () => "none",
+    (error) => (error instanceof CrosspeerError ? error.code : error.name),
+  );
+}
+
+async function managers(relay) {
+  const one = await PeerManager.join(relay, { ...options, name: "one" });
+  const two = await PeerManager.join(new URL(relay), { ...options, channels: 4 });
+  same("name", one.name, "one");
+  same("registered", one.registered, true);
+
+  const heard = new Promise((resolve) => one.addEventListener("message", resolve, { once: true }));
+  await two.send(one.uuid, "event");
+  const event = await heard;
+  same("from", event.from, two.uuid);
+  same("data", event.data, "event");
+
+  const parts = [new Blob(["blob"]), "héllo ✓ 漢字", new Uint8Array([1, 2, 3]), new Uint8Array([4, 5]).buffer, "", new Uint8Array()];
+  const sent = Promise.all(parts.map((part) => one.send(two.uuid, part)));
+  const wanted = [new TextEncoder().encode("blob"), parts[1], parts[2], new Uint8Array([4, 5]), "", new Uint8Array()];
+  for await (const { from, data } of two) {
+    same("from", from, one.uuid);
+    same("order and kind", data, wanted.shift());
+    if (wanted.length === 0) break;
+  }
+  await sent;
+
+  same("unknown", await code(one.send(crypto.randomUUID(), "?")), "peer-unavailable");
+  same("no uuid", await code(one.send("x", "?")), "invalid-input");
+  same("no message", await code(one.send(two.uuid, 7)), "invalid-input");
+  same("aborted", await code(one.recv({ signal: AbortSignal.abort() })), "AbortError");
+  same("timed out", await code(two.recv({ signal: AbortSignal.timeout(20) })), "TimeoutError");
+
+  const connection = await one.connect(two.uuid);
+  const other = await two.connect(one.uuid);
+  same("state", connection.state, "connected");
+  same("peer", connection.peer, two.uuid);
+  same("kind", connection.isCrosspeer, true);
+  const changed = new Promise((resolve) => other.addEventListener("statechange", () => resolve(other.state)));
+  const big = connection.send(new Uint8Array(3_000_000).fill(7));
+  same("buffered", connection.bufferedAmount, 3_000_000);
+  same("big", (await other.recv()).length, 3_000_000);
+  await big;
+  same("buffered", connection.bufferedAmount, 0);
+  same("sent", (await connection.statistics()).messagesSent > 0, true);
+  await connection.close();
+  same("changed", await changed, "closed");
+  same("closed", (await connection.closed).code, "closed");
+  await Promise.all([one.close(), two[Symbol.asyncDispose ?? "close"]()]);
+  same("after close", await code(one.recv()), "closed");
+  for await (const _ of one) throw new Error("a message after close");
+}
+
+async function byHand(relay) {
+  const client1 = await RelayClient.connect(relay, options);
+  const connection1 = new PeerConnection(client1, { channels: 1 });
+  const client2 = await RelayClient.connect(relay, options);
+  const connection2 = new PeerConnection(client2);
+
+  await connection1.sendOffer(client2.uuid);
+  await connection2.handleServerMessage(await client2.recv());
+  await connection1.handleServerMessage(await client1.recv());
+  await connection1.ready();
+  await connection2.ready({ timeout: 30_000 });
+
+  await connection1.send("hello");
+  same("hello", await connection2.recv(), "hello");
+  await connection2.send("hello hello");
+  same("hello hello", await connection1.recv(), "hello hello");
+
+  await client1.close();
+  await client2.close();
+  await connection1.close();
+  await connection2.close();
+}
+
+async function refusals() {
+  same("url", await code(PeerManager.join("http://x")), "invalid-input");
+  same("option", await code(PeerManager.join("ws://127.0.0.1:9", { nmae: "x" })), "invalid-input");
+  same("gone", await code(PeerManager.join("ws://127.0.0.1:9", { connectTimeout: 300 })), "relay-unreachable");
+  same("aborted", await code(PeerManager.join("ws://127.0.0.1:9", { signal: AbortSignal.timeout(50) })), "TimeoutError");
+}
+
+export async function exchange(relay) {
+  await init();
+  await managers(relay);
+  await byHand(relay);
+  await refusals();
+  return "ok";
+}

@@ -1,0 +1,173 @@
+//! The npm package `crosspeer`: `cargo xtask npm` builds and packs it, the step `npm` of `cargo xtask test` installs it
+//! in fresh projects.
+
+use crate::browsers::{self, Relay};
+use crate::run::{Counts, Run, root, target};
+use crate::tools;
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The version of npm's `binaryen`. Debian's writes broken modules.
+const BINARYEN: &str = "132.0.0";
+/// Bytes that the module with its glue and wrapper may have in brotli.
+const BUDGET: u64 = 80_000;
+/// The wrapper's files, beside what wasm-pack makes.
+const WRAPPER: [&str; 5] = ["crosspeer.js", "index.js", "index.d.ts", "node.js", "README.md"];
+/// What wasm-opt may use: every browser of the last years has it.
+const FEATURES: [&str; 6] = [
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Builds and packs the package, and prints its sizes; the tarball.
+pub(crate) fn npm() -> Result<PathBuf> {
+    let package = target().join("npm/package");
+    assemble(&package, "js")?;
+    print_sizes(&package)?;
+    let pack = Run::new("npm").args(["pack", "--json", "--pack-destination"]);
+    let listing: Value = serde_json::from_str(&pack.args([&target().join("npm")]).args([&package]).output()?)?;
+    let name = listing[0]["filename"].as_str().context("npm pack names no file")?;
+    let tarball = target().join("npm").join(name);
+    println!("{}", tarball.display());
+    Ok(tarball)
+}
+
+/// Builds the package into this folder, with these features of `crosspeer-wasm`.
+pub(crate) fn assemble(package: &Path, features: &str) -> Result<()> {
+    let _ = fs::remove_dir_all(package);
+    fs::create_dir_all(package)?;
+    compile(&package.join("wasm"), features)?;
+    let source = root().join("wasm/js");
+    for file in WRAPPER {
+        fs::copy(source.join(file), package.join(file)).with_context(|| file.to_owned())?;
+    }
+    for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        fs::copy(root().join(licence), package.join(licence))?;
+    }
+    // As text: the order of `exports` matters.
+    let manifest = fs::read_to_string(source.join("package.json"))?;
+    let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
+    let manifest = manifest.replace("\"version\": \"0.0.0\"", &version);
+    fs::write(package.join("package.json"), manifest)?;
+    Ok(())
+}
+
+/// The module and its glue.
+fn compile(out: &Path, features: &str) -> Result<()> {
+    let wasm_bindgen = browsers::wasm_bindgen()?;
+    let wasm_pack = tools::cargo_tool("wasm-pack")?;
+    let wasm_opt = binaryen()?.join("wasm-opt");
+    let path = browsers::path_with(&wasm_bindgen)?;
+    let build = Run::new(wasm_pack).env("PATH", path).env("RUSTFLAGS", remap());
+    let build = build.args(["build", "wasm", "--mode", "no-install", "--target", "web", "--no-pack"]);
+    let build = build.args(["--profile", "wasm-release", "--out-name", "crosspeer_wasm", "--out-dir"]);
+    build.args([out]).args(["--features", features]).status()?;
+    let module = out.join("crosspeer_wasm_bg.wasm");
+    let optimise = Run::new(wasm_opt).args(FEATURES).args(["-Oz", "--converge"]);
+    optimise.args([&module]).args(["-o"]).args([&module]).status()?;
+    for unwanted in [".gitignore", "crosspeer_wasm.d.ts", "crosspeer_wasm_bg.wasm.d.ts"] {
+        let _ = fs::remove_file(out.join(unwanted));
+    }
+    Ok(())
+}
+
+/// Panic messages name source files: not those of this machine.
+fn remap() -> String {
+    let home = |name: &str| std::env::var(name).unwrap_or_default();
+    let cargo = match home("CARGO_HOME") {
+        none if none.is_empty() => home("HOME") + "/.cargo",
+        some => some,
+    };
+    let root = root();
+    let sources = "registry/src";
+    format!(
+        "--remap-path-prefix={cargo}/{sources}=crates --remap-path-prefix={}=crosspeer",
+        root.display()
+    )
+}
+
+/// The folder of npm's binaryen, installed when it is missing.
+fn binaryen() -> Result<PathBuf> {
+    let dir = target().join("tools/binaryen");
+    let bin = dir.join("node_modules/.bin");
+    if !bin.join("wasm-opt").exists() {
+        fs::create_dir_all(&dir)?;
+        let install = Run::new("npm").args(["install", "--no-audit", "--no-fund", "--no-save", "--prefix"]);
+        install.args([&dir]).args([format!("binaryen@{BINARYEN}")]).status()?;
+    }
+    Ok(bin)
+}
+
+fn print_sizes(package: &Path) -> Result<()> {
+    const SCRIPT: &str = "const z = require('zlib'), fs = require('fs');
+for (const file of process.argv.slice(1)) {
+  const bytes = fs.readFileSync(file);
+  console.log(bytes.length, z.gzipSync(bytes, { level: 9 }).length, z.brotliCompressSync(bytes).length);
+}";
+    let files = [
+        "wasm/crosspeer_wasm_bg.wasm",
+        "wasm/crosspeer_wasm.js",
+        "crosspeer.js",
+        "index.js",
+    ];
+    let list = Run::new("node")
+        .args(["-e", SCRIPT])
+        .args(files.map(|file| package.join(file)));
+    let output = list.output()?;
+    let mut sum = [0_u64; 3];
+    println!("{:30} {:>9} {:>9} {:>9}", "bytes", "raw", "gzip", "brotli");
+    for (file, line) in files.iter().zip(output.lines()) {
+        let sizes: Vec<u64> = line.split(' ').filter_map(|size| size.parse().ok()).collect();
+        println!("{file:30} {:>9} {:>9} {:>9}", sizes[0], sizes[1], sizes[2]);
+        sum.iter_mut().zip(sizes).for_each(|(sum, size)| *sum += size);
+    }
+    println!("{:30} {:>9} {:>9} {:>9}", "all", sum[0], sum[1], sum[2]);
+    if sum[2] > BUDGET {
+        println!("warning: that is more than the {BUDGET} bytes that it should have in brotli");
+    }
+    Ok(())
+}
+
+/// Installs the tarball in fresh projects, and passes messages in all of them.
+pub(crate) fn test(counts: &mut Counts) -> Result<()> {
+    let tarball = npm()?;
+    browsers::install()?;
+    let dir = target().join("npm/test");
+    let _ = fs::remove_dir_all(&dir);
+    copy(&root().join("wasm/js/test"), &dir)?;
+    let install = Run::new("npm").args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix"]);
+    install.args([&dir]).args([&tarball]).status()?;
+    let relay = Relay::start()?;
+    let test = Run::new("node")
+        .args(["--test", "--test-reporter=tap"])
+        .args([dir.join("all.test.mjs")]);
+    test.env("CROSSPEER_TEST_RELAY", &relay.url).tests(counts)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Node and npm, which nothing here installs.
+pub(crate) fn check_node() -> Result<()> {
+    if Run::new("npm").args(["--version"]).succeeds() && Run::new("node").args(["--version"]).succeeds() {
+        return Ok(());
+    }
+    bail!("the npm package is built and tested with Node.js 20 or newer: install it, and run this again")
+}
