@@ -14,6 +14,7 @@ mod python;
 mod run;
 mod test;
 mod tools;
+mod www;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -50,6 +51,8 @@ enum Command {
         /// Only this target
         target: Option<String>,
     },
+    /// Build the page of `crosspeer share` into www/dist; then build the command again
+    Www,
     /// Check licences, sources and advisories of all dependencies (installs cargo-deny when it is missing)
     Deny,
     /// Check docs/dependencies.md against the manifests
@@ -82,6 +85,7 @@ fn execute(command: Command) -> Result<()> {
         Command::Deny => tools::cargo_deny().and_then(|tool| run::Run::new(tool).args(["check"]).status()),
         Command::Dependencies => dependencies::check(),
         Command::Npm => npm::check_node().and_then(|()| npm::npm()).map(drop),
+        Command::Www => www::www(),
         Command::Setup => tools::setup(),
     }
 }

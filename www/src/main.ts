@@ -1,0 +1,55 @@
+// The page of `crosspeer share`: starts everything.
+
+import { Network } from "./network";
+import { Share } from "./share";
+import { FilesView } from "./view/files";
+import { askToken, copyButtons, dropping, otherDevices, renaming, showStatus, themeButton } from "./view/frame";
+import { PeopleView } from "./view/people";
+import { SnippetsView } from "./view/snippets";
+import { TransfersView } from "./view/transfers";
+
+/** `#token=…&path=…`: neither is sent to the server by the browser. */
+function fragment(): URLSearchParams {
+  return new URLSearchParams(location.hash.slice(1));
+}
+
+function remember(key: string, value: string): void {
+  const params = fragment();
+  if (value === "") params.delete(key);
+  else params.set(key, value);
+  const text = params.toString();
+  history.replaceState(null, "", text === "" ? location.pathname : `#${text}`);
+}
+
+/** "Firefox on Linux". */
+function ownName(): string {
+  const agent = navigator.userAgent;
+  const first = (names: [RegExp, string][]) => names.find(([pattern]) => pattern.test(agent))?.[1];
+  const browser = first([[/Firefox/, "Firefox"], [/Edg/, "Edge"], [/OPR/, "Opera"], [/Chrom/, "Chrome"], [/Safari/, "Safari"]]);
+  const system = first([[/Android/, "Android"], [/iPhone|iPad/, "iOS"], [/Windows/, "Windows"], [/Mac/, "macOS"], [/Linux/, "Linux"]]);
+  return `${browser ?? "Browser"}${system ? ` on ${system}` : ""}`;
+}
+
+async function main(): Promise<void> {
+  themeButton();
+  const token = fragment().get("token") ?? new URLSearchParams(location.search).get("token") ?? undefined;
+  const network = new Network(localStorage.getItem("name") ?? ownName(), token);
+  const share = new Share(network);
+  new TransfersView(share.transfers);
+  const files = new FilesView(network, share, (path) => remember("path", path));
+  files.path = fragment().get("path") ?? "";
+  new PeopleView(network, share);
+  new SnippetsView(network);
+  showStatus(network);
+  dropping(network, share, files);
+  otherDevices(network);
+  renaming(network);
+  copyButtons();
+  for (;;) {
+    await network.run();
+    network.token = await askToken(network);
+    remember("token", network.token);
+  }
+}
+
+void main();

@@ -1,0 +1,252 @@
+// Everyone this page is connected to: the server that shares the folder, and the other pages. Whatever is lost is found
+// again: the relay by the package, the server and the pages here.
+
+import { PeerManager, type PeerConnection } from "crosspeer";
+import type { Catalog, Participant } from "./catalog";
+import { type Offered, Peer } from "./peer";
+import { unique } from "./sinks";
+
+export interface ServerConfig {
+  uuid: string;
+  name: string;
+  folder: string;
+  readonly: boolean;
+  iceServers: RTCIceServer[];
+  /** `http://address:port` for other devices. */
+  addresses: string[];
+  version: string;
+}
+
+export interface Snippet {
+  id: string;
+  name: string;
+  text: string;
+  at: number;
+  own: boolean;
+}
+
+export type Status = "connecting" | "online" | "reconnecting" | "locked";
+
+/** Pages that this one connects to by itself. */
+const MAX_PAGES = 16;
+/** Milliseconds before the server is tried again; the wait doubles up to the last. */
+const FIRST_WAIT = 500;
+const LONGEST_WAIT = 8_000;
+/** Milliseconds for one try. */
+const CONNECT_TIME = 15_000;
+
+export class Network extends EventTarget {
+  status: Status = "connecting";
+  detail = "";
+  config: ServerConfig | undefined;
+  manager: PeerManager | undefined;
+  /** The connection to the server, while there is one. */
+  server: Peer | undefined;
+  readonly peers = new Map<string, Peer>();
+  participants: Participant[] = [];
+  readonly snippets: Snippet[] = [];
+  onOffered: (peer: Peer, offered: Offered) => void = () => {};
+  #connecting = new Map<string, Promise<Peer>>();
+  #early = new Map<string, (string | Uint8Array)[]>();
+  #wake: () => void = () => {};
+
+  constructor(
+    public name: string,
+    public token: string | undefined,
+  ) {
+    super();
+    // After sleep, or in another network, it is not waited for the next try.
+    const wake = () => this.#wake();
+    addEventListener("online", wake);
+    addEventListener("pageshow", wake);
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && wake());
+  }
+
+  get uuid(): string {
+    return this.manager?.uuid ?? "";
+  }
+
+  get relayUrl(): string {
+    const query = this.token === undefined ? "" : `?token=${encodeURIComponent(this.token)}`;
+    return `${location.origin.replace(/^http/, "ws")}/relay${query}`;
+  }
+
+  /** Runs for ever; ends only where the token is missing or wrong. */
+  async run(): Promise<void> {
+    let wait = FIRST_WAIT;
+    for (;;) {
+      try {
+        const config = await this.#fetchConfig();
+        if (!config) return;
+        this.config = config;
+        await this.#join();
+        const server = await this.connect(config.uuid);
+        wait = FIRST_WAIT;
+        this.server = server;
+        this.#set("online");
+        this.dispatchEvent(new Event("server"));
+        this.#detail(await server.connection.closed);
+      } catch (error) {
+        this.#detail(error);
+      }
+      this.server = undefined;
+      this.#set(this.manager ? "reconnecting" : "connecting", this.detail);
+      await this.#pause(wait);
+      wait = Math.min(wait * 2, LONGEST_WAIT);
+    }
+  }
+
+  /** The connection to a peer, made if there is none. Pages are greeted, others would take that for a message. */
+  async connect(uuid: string): Promise<Peer> {
+    const known = this.peers.get(uuid);
+    if (known && !known.closed) return known;
+    let connecting = this.#connecting.get(uuid);
+    if (!connecting) {
+      connecting = this.#connect(uuid).finally(() => this.#connecting.delete(uuid));
+      this.#connecting.set(uuid, connecting);
+    }
+    return connecting;
+  }
+
+  share(text: string): void {
+    const snippet: Catalog = { type: "snippet", id: unique(), name: this.name, text };
+    for (const peer of this.peers.values()) if (peer.greeted) peer.say(snippet);
+    this.#addSnippet(snippet.id, this.name, text, true);
+  }
+
+  rename(name: string): void {
+    this.name = name;
+    for (const peer of this.peers.values()) if (peer.greeted) peer.say(this.#hello());
+  }
+
+  async #fetchConfig(): Promise<ServerConfig | undefined> {
+    const headers = this.token === undefined ? {} : { Authorization: `Bearer ${this.token}` };
+    const signal = AbortSignal.timeout(CONNECT_TIME);
+    const response = await fetch("/config.json", { headers, signal, cache: "no-store" });
+    if (response.status === 401) {
+      this.#set("locked", this.token === undefined ? "" : "That token is not the right one.");
+      return undefined;
+    }
+    if (!response.ok) throw new Error((await response.text()).trim() || `the server answered ${response.status}`);
+    return (await response.json()) as ServerConfig;
+  }
+
+  async #join(): Promise<void> {
+    if (this.manager) return;
+    const { iceServers } = this.config!;
+    const options = { name: this.name, iceServers, reconnectMax: 4_000, signal: AbortSignal.timeout(CONNECT_TIME) };
+    const manager = await PeerManager.join(this.relayUrl, options);
+    this.manager = manager;
+    void this.#listen(manager);
+  }
+
+  async #listen(manager: PeerManager): Promise<void> {
+    for await (const { from, data } of manager) {
+      const known = this.peers.get(from);
+      if (known && !known.closed) {
+        known.receive(data);
+        continue;
+      }
+      // It has connected to us; until that is known here, what it says waits.
+      const waiting = this.#early.get(from);
+      if (waiting) waiting.push(data);
+      else this.#early.set(from, [data]);
+      this.connect(from).catch(() => this.#early.delete(from));
+    }
+  }
+
+  async #connect(uuid: string): Promise<Peer> {
+    const connection = await this.manager!.connect(uuid, { signal: AbortSignal.timeout(CONNECT_TIME) });
+    return this.#adopt(uuid, connection);
+  }
+
+  #adopt(uuid: string, connection: PeerConnection): Peer {
+    const peer = new Peer(this.manager!, uuid, connection);
+    const participant = this.participants.find((other) => other.uuid === uuid);
+    if (participant) [peer.name, peer.role] = [participant.name, participant.role];
+    this.peers.set(uuid, peer);
+    peer.onCatalog = (message) => this.#hear(peer, message);
+    peer.onText = (text) => this.#addSnippet(unique(), peer.name, text, false);
+    peer.onOffered = (offered) => this.onOffered(peer, offered);
+    void connection.closed.then((reason) => {
+      peer.end(reason.message);
+      if (this.peers.get(uuid) === peer) this.peers.delete(uuid);
+      this.#changed();
+    });
+    const isServer = uuid === this.config?.uuid;
+    if (isServer) [peer.role, peer.name] = ["folder", this.config!.name];
+    if (isServer || peer.role === "page") this.#greet(peer);
+    for (const data of this.#early.get(uuid) ?? []) peer.receive(data);
+    this.#early.delete(uuid);
+    this.#changed();
+    return peer;
+  }
+
+  #greet(peer: Peer): void {
+    if (peer.greeted) return;
+    peer.greeted = true;
+    peer.say(this.#hello());
+  }
+
+  #hello(): Catalog {
+    return { type: "hello", name: this.name, role: "page" };
+  }
+
+  #hear(peer: Peer, message: Catalog): void {
+    switch (message.type) {
+      case "hello":
+        [peer.name, peer.role, peer.readonly] = [message.name, message.role, message.readonly ?? false];
+        this.#greet(peer);
+        return this.#changed();
+      case "peers":
+        if (peer !== this.server && peer.uuid !== this.config?.uuid) return;
+        this.participants = message.peers;
+        return this.#meet();
+      case "changed":
+        if (peer === this.server) this.dispatchEvent(new Event("folder"));
+        return;
+      case "snippet":
+        return this.#addSnippet(message.id, message.name, message.text, false);
+    }
+  }
+
+  /** Connects to the pages that are there. Of two, the one with the smaller UUID does. */
+  #meet(): void {
+    this.#changed();
+    const pages = this.participants.filter((other) => other.role === "page" && other.uuid > this.uuid);
+    for (const page of pages.slice(0, MAX_PAGES)) {
+      if (!this.peers.has(page.uuid)) this.connect(page.uuid).catch((error) => console.debug(`${page.name}: ${error}`));
+    }
+  }
+
+  #addSnippet(id: string, name: string, text: string, own: boolean): void {
+    if (this.snippets.some((known) => known.id === id)) return;
+    this.snippets.unshift({ id, name, text, at: Date.now(), own });
+    this.snippets.length = Math.min(this.snippets.length, 100);
+    this.dispatchEvent(new Event("snippet"));
+  }
+
+  #detail(reason: unknown): void {
+    this.detail = reason instanceof Error ? reason.message : String(reason);
+  }
+
+  #set(status: Status, detail = ""): void {
+    this.status = status;
+    this.detail = detail;
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

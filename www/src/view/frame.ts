@@ -1,0 +1,157 @@
+// What is around the lists: the state of the connection, colours, dropping files, other devices, the token.
+
+import { renderSVG } from "uqr";
+import { announce, byId, copy, h, icon } from "../dom";
+import type { Network, Status } from "../network";
+import type { Share } from "../share";
+import { dropped } from "../upload";
+import type { FilesView } from "./files";
+
+const STATUS: Record<Status, string> = {
+  connecting: "Connecting…",
+  online: "Connected",
+  reconnecting: "Reconnecting…",
+  locked: "Locked",
+};
+
+export function showStatus(network: Network): void {
+  let before: Status = "connecting";
+  network.addEventListener("change", () => {
+    const status = byId("status");
+    status.dataset["state"] = network.status;
+    byId("status-text").textContent = STATUS[network.status];
+    status.title = network.detail;
+    const { config } = network;
+    if (config) {
+      byId("shared-by").textContent = `${config.folder} on ${config.name}${config.readonly ? " · read-only" : ""}`;
+      document.title = `${config.folder} · crosspeer`;
+      byId("command-folder").textContent = command(network, config.uuid);
+      byId("command-page").textContent = command(network, network.uuid);
+    }
+    if (network.status !== before) announce(STATUS[network.status]);
+    before = network.status;
+  });
+}
+
+function command(network: Network, uuid: string): string {
+  return `crosspeer send --relay '${network.relayUrl}' --peer ${uuid} FILE`;
+}
+
+/** The system's colours, until one chooses. */
+export function themeButton(): void {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const button = byId("theme");
+  const current = () => localStorage.getItem("theme") ?? (dark.matches ? "dark" : "light");
+  const apply = () => {
+    const theme = current();
+    document.documentElement.dataset["theme"] = theme;
+    const other = theme === "dark" ? "light" : "dark";
+    button.setAttribute("aria-label", `Switch to ${other} colours`);
+    button.title = `Switch to ${other} colours`;
+    button.replaceChildren(icon(theme === "dark" ? "sun" : "moon"));
+  };
+  button.addEventListener("click", () => {
+    localStorage.setItem("theme", current() === "dark" ? "light" : "dark");
+    apply();
+  });
+  dark.addEventListener("change", apply);
+  apply();
+}
+
+export function dropping(network: Network, share: Share, files: FilesView): void {
+  const drop = byId("drop");
+  const allowed = () => network.server !== undefined && network.config?.readonly === false;
+  const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
+  let depth = 0;
+  const show = (change: number) => {
+    depth = Math.max(0, depth + change);
+    drop.hidden = depth === 0;
+    const folder = files.path.split("/").at(-1) || network.config?.folder || "the folder";
+    byId("drop-text").textContent = allowed() ? `Drop to upload into ${folder}` : "This folder takes no files now";
+    drop.classList.toggle("refused", !allowed());
+  };
+  addEventListener("dragenter", (event) => hasFiles(event) && (event.preventDefault(), show(1)));
+  addEventListener("dragleave", (event) => hasFiles(event) && show(-1));
+  addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
+  addEventListener("drop", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    show(-depth);
+    const folder = files.path;
+    if (allowed()) void dropped(event.dataTransfer!).then((uploads) => share.upload(folder, uploads));
+  });
+}
+
+export function otherDevices(network: Network): void {
+  const dialog = byId<HTMLDialogElement>("device-dialog");
+  byId("other-device").addEventListener("click", () => {
+    byId("device-content").replaceChildren(...deviceContent(network));
+    dialog.showModal();
+  });
+}
+
+function deviceContent(network: Network): HTMLElement[] {
+  const loopback = /^(localhost|127\.|\[::1\])/.test(location.hostname);
+  const origins = loopback ? (network.config?.addresses ?? []) : [location.origin];
+  const fragment = network.token === undefined ? "" : `#token=${encodeURIComponent(network.token)}`;
+  const first = origins[0];
+  if (first === undefined) {
+    return [
+      h("p", {}, "This server listens on this computer only. To let other devices in, start it with"),
+      h("div.command", {}, h("code", {}, `crosspeer share --listen 0.0.0.0:${location.port || "80"} --token SECRET`)),
+      h("p.hint", {}, "SECRET is any word of yours: only who knows it gets in."),
+    ];
+  }
+  const code = h("div.qr", { role: "img", "aria-label": "QR code of the address" });
+  code.innerHTML = renderSVG(`${first}/${fragment}`, { border: 2 });
+  const links = origins.map((origin) => {
+    const url = `${origin}/${fragment}`;
+    const onclick = () => void copy(url).then(() => announce("Copied"));
+    return h(
+      "div.command",
+      {},
+      h("code", {}, h("a", { href: url }, url)),
+      h("button.quiet.square" as "button", { type: "button", "aria-label": "Copy the address", onclick }, icon("copy")),
+    );
+  });
+  return [code, h("p.hint", {}, "Scan it, or open the address on a device in the same network."), ...links];
+}
+
+export function copyButtons(): void {
+  for (const button of document.querySelectorAll<HTMLElement>("[data-copy]")) {
+    const onclick = () => void copy(byId(button.dataset["copy"]!).textContent ?? "").then(() => announce("Copied"));
+    button.addEventListener("click", onclick);
+  }
+}
+
+export function renaming(network: Network): void {
+  const dialog = byId<HTMLDialogElement>("name-dialog");
+  const input = byId<HTMLInputElement>("name-input");
+  byId("rename").addEventListener("click", () => {
+    input.value = network.name;
+    dialog.returnValue = "";
+    dialog.showModal();
+    input.select();
+  });
+  dialog.addEventListener("close", () => {
+    const name = input.value.trim();
+    if (dialog.returnValue !== "ok" || name === "") return;
+    localStorage.setItem("name", name);
+    network.rename(name);
+    byId("own-name").textContent = name;
+  });
+}
+
+/** Asks for the token until it is right. */
+export function askToken(network: Network): Promise<string> {
+  const dialog = byId<HTMLDialogElement>("token-dialog");
+  const input = byId<HTMLInputElement>("token-input");
+  byId("token-error").textContent = network.detail;
+  input.value = "";
+  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  dialog.showModal();
+  input.focus();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(input.value), { once: true });
+  });
+}

@@ -1,0 +1,114 @@
+// Who is there, and how one is connected to them.
+
+import type { Participant } from "../catalog";
+import { byId, eachFrame, h, icon } from "../dom";
+import { milliseconds, rate } from "../format";
+import type { Network } from "../network";
+import { type PathInfo, pathOf } from "../path";
+import type { Peer } from "../peer";
+import type { Share } from "../share";
+import { picked } from "../upload";
+
+/** Milliseconds between looks at the connections. */
+const LOOK = 2000;
+
+interface Seen {
+  path: PathInfo | undefined;
+  roundTrip: number | undefined;
+  /** Bytes per second, both ways. */
+  rate: number;
+  at: number;
+}
+
+export class PeopleView {
+  #seen = new Map<Peer, Seen>();
+  #target: Participant | undefined;
+
+  constructor(
+    private readonly network: Network,
+    share: Share,
+  ) {
+    const render = eachFrame(() => this.#render());
+    network.addEventListener("change", render);
+    const look = async () => {
+      if (document.visibilityState === "visible") await Promise.allSettled(this.#peers().map((peer) => this.#look(peer)));
+      render();
+      setTimeout(look, LOOK);
+    };
+    network.addEventListener("server", () => void Promise.allSettled(this.#peers().map((peer) => this.#look(peer))).then(render));
+    void look();
+    const chooser = byId<HTMLInputElement>("choose-for-peer");
+    chooser.addEventListener("change", () => {
+      const { uuid, name } = this.#target ?? { uuid: "", name: "" };
+      if (uuid) share.sendTo(uuid, name, picked(chooser.files ?? []));
+      chooser.value = "";
+    });
+  }
+
+  #peers(): Peer[] {
+    return [...this.network.peers.values()].filter((peer) => !peer.closed);
+  }
+
+  async #look(peer: Peer): Promise<void> {
+    const before = this.#seen.get(peer);
+    const [path, ping] = await Promise.all([pathOf(peer.connection), peer.greeted ? peer.ping() : undefined]);
+    const at = performance.now();
+    const bytes = path && before?.path ? path.bytes - before.path.bytes : 0;
+    const perSecond = before ? (bytes / (at - before.at)) * 1000 : 0;
+    this.#seen.set(peer, { path, roundTrip: ping ?? path?.roundTrip, rate: perSecond, at });
+  }
+
+  /** Those that the server told of, and those that one is connected to all the same. */
+  #everyone(): Participant[] {
+    const { participants, peers, uuid } = this.network;
+    const known = new Set(participants.map((person) => person.uuid));
+    const more = [...peers.values()].filter((peer) => !known.has(peer.uuid));
+    const order = { folder: 0, page: 1, peer: 2 };
+    return [...participants, ...more]
+      .filter((person) => person.uuid !== uuid)
+      .sort((a, b) => order[a.role] - order[b.role] || a.name.localeCompare(b.name));
+  }
+
+  #render(): void {
+    for (const peer of this.#seen.keys()) if (peer.closed) this.#seen.delete(peer);
+    byId("own-name").textContent = this.network.name;
+    const list = byId("people");
+    const focused = (document.activeElement as HTMLElement | null)?.dataset["focus"];
+    const everyone = this.#everyone();
+    const rows = everyone.map((person) => this.#row(person));
+    if (rows.length === 0) rows.push(h("li.hint", {}, "Nobody yet."));
+    list.replaceChildren(...rows);
+    if (focused) list.querySelector<HTMLElement>(`[data-focus=${CSS.escape(focused)}]`)?.focus();
+  }
+
+  #row(person: Participant): HTMLLIElement {
+    const peer = this.network.peers.get(person.uuid);
+    const connected = peer !== undefined && !peer.closed;
+    const seen = peer && this.#seen.get(peer);
+    const send = () => {
+      this.#target = { uuid: person.uuid, name: person.name, role: person.role };
+      byId<HTMLInputElement>("choose-for-peer").click();
+    };
+    const label = `Send files to ${person.name}`;
+    const symbol = { folder: "server", page: "page", peer: "terminal" }[person.role];
+    return h(
+      "li.person",
+      { "data-uuid": person.uuid, "data-role": person.role, "data-connected": String(connected) },
+      h("span.avatar", {}, icon(symbol)),
+      h("div.person-body", {}, h("p.person-name", {}, person.name), h("p.person-detail", {}, describe(person, connected, seen))),
+      person.role !== "folder" &&
+        h("button.quiet", { type: "button", onclick: send, "aria-label": label, title: label, "data-focus": person.uuid }, "Send file"),
+    );
+  }
+}
+
+function describe(person: Participant, connected: boolean, seen: Seen | undefined): string {
+  if (!connected) return { folder: "not connected", page: "connecting…", peer: "at the relay; connects when needed" }[person.role];
+  const parts: string[] = [];
+  const { path } = seen ?? {};
+  if (path) parts.push(path.relayed ? "relayed by TURN" : "direct", `${path.local} ↔ ${path.remote}`);
+  else parts.push("connected");
+  if (seen?.roundTrip !== undefined) parts.push(milliseconds(seen.roundTrip));
+  if (seen && seen.rate > 10_000) parts.push(rate(seen.rate));
+  return parts.join(" · ");
+}

@@ -1,0 +1,65 @@
+// Text for every connected page.
+
+import { announce, byId, copy, h, icon } from "../dom";
+import { date } from "../format";
+import type { Network, Snippet } from "../network";
+
+export class SnippetsView {
+  #rows = new Map<string, HTMLLIElement>();
+
+  constructor(private readonly network: Network) {
+    const text = byId<HTMLTextAreaElement>("snippet-text");
+    const share = () => {
+      if (text.value.trim() === "") return text.focus();
+      network.share(text.value);
+      text.value = "";
+      announce("Shared");
+    };
+    byId("snippet-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      share();
+    });
+    text.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) share();
+    });
+    network.addEventListener("snippet", () => this.#render());
+  }
+
+  #render(): void {
+    const rows = this.network.snippets.map((snippet) => {
+      let row = this.#rows.get(snippet.id);
+      if (!row) this.#rows.set(snippet.id, (row = this.#row(snippet)));
+      return row;
+    });
+    byId("snippets").replaceChildren(...rows);
+  }
+
+  #row(snippet: Snippet): HTMLLIElement {
+    if (!snippet.own) announce(`${snippet.name} shared a snippet`);
+    const copied = async (event: Event) => {
+      await copy(snippet.text);
+      const button = event.currentTarget as HTMLElement | null;
+      button?.replaceChildren(icon("check"));
+      announce("Copied");
+    };
+    const who = snippet.own ? "You" : snippet.name || "Someone";
+    return h(
+      "li.snippet",
+      {},
+      h("div.snippet-head", {}, h("span", {}, `${who} · ${date(snippet.at)}`), this.#copyButton(copied)),
+      h("pre", { tabindex: "0", "aria-label": `Snippet of ${who}` }, ...linked(snippet.text)),
+    );
+  }
+
+  #copyButton(copied: (event: Event) => Promise<void>): HTMLElement {
+    const onclick = (event: Event) => void copied(event);
+    return h("button.quiet.square" as "button", { type: "button", onclick, "aria-label": "Copy the snippet", title: "Copy" }, icon("copy"));
+  }
+}
+
+/** Web addresses can be followed; everything else is plain text. */
+function linked(text: string): (Node | string)[] {
+  return text.split(/(https?:\/\/[^\s<>"']+)/).map((part, at) =>
+    at % 2 === 1 ? h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part) : part,
+  );
+}
