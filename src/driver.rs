@@ -156,7 +156,10 @@ impl<P: Platform> Driver<P> {
     fn carry_out(&mut self) {
         while let Some(output) = self.router.poll_output() {
             match output {
-                Output::OpenRtc(id, _) => {
+                Output::OpenRtc(id, link) => {
+                    if let Some(shared) = self.links.get(&link) {
+                        shared.set_rtc(id);
+                    }
                     let rtc = self.platform.open_rtc(id, &self.config, self.sink.clone());
                     self.rtcs.insert(id, rtc);
                 }

@@ -5,6 +5,7 @@ use super::{Node, RelayClient};
 use crate::config::check_channels;
 use crate::counter::Statistics;
 use crate::link::{LinkId, State};
+use crate::platform::RtcId;
 use crate::relay::PeerConnectionMessage;
 use crate::router::{Request, Target};
 use crate::{Error, Message, Result};
@@ -179,6 +180,11 @@ impl PeerConnection {
     /// Whether the peer is a crosspeer one, and not ProxyStore; `false` until that is known.
     pub fn is_crosspeer(&self) -> bool {
         self.inner.shared.crosspeer().unwrap_or(false)
+    }
+
+    /// The platform's peer connection that carries it now, for whoever wants to look at that one's own statistics.
+    pub fn rtc_id(&self) -> Option<RtcId> {
+        self.inner.shared.rtc()
     }
 
     /// Ends when the connection has ended, with the reason: [`Error::Closed`] in good order.

@@ -1,6 +1,7 @@
 //! Where the driver leaves what the handles pick up: messages, states, and the relay's messages.
 
 use crate::link::{LinkId, State};
+use crate::platform::RtcId;
 use crate::relay::PeerConnectionMessage;
 use crate::router::{Request, RequestId};
 use crate::{Error, Message, Result};
@@ -116,6 +117,7 @@ struct Status {
     state: State,
     peer: Option<Uuid>,
     crosspeer: Option<bool>,
+    rtc: Option<RtcId>,
     error: Option<Error>,
     messages: VecDeque<Message>,
     /// Handles that take this connection's messages; without any they go to the manager's `recv`.
@@ -346,6 +348,7 @@ impl Shared {
             state: State::New,
             peer,
             crosspeer: None,
+            rtc: None,
             error: None,
             messages: VecDeque::new(),
             claims,
@@ -382,6 +385,14 @@ impl Shared {
 
     pub(crate) fn set_kind(&self, crosspeer: bool) {
         self.lock().crosspeer = Some(crosspeer);
+    }
+
+    pub(crate) fn set_rtc(&self, rtc: RtcId) {
+        self.lock().rtc = Some(rtc);
+    }
+
+    pub(crate) fn rtc(&self) -> Option<RtcId> {
+        self.lock().rtc
     }
 
     pub(crate) fn set_peer(&self, peer: Uuid) {

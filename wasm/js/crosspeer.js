@@ -235,7 +235,7 @@ export class PeerManager extends Source {
   }
 
   async connect(peer, { signal } = {}) {
-    return new PeerConnection(await call(() => this.#inner.connect(peer, signal)), KEY);
+    return new PeerConnection(await call(() => this.#inner.connect(peer, signal)), KEY, this.#inner);
   }
 
   async closeConnection(peer, { signal } = {}) {
@@ -259,11 +259,13 @@ export class PeerConnection extends Source {
   #inner;
   #outbox = new Outbox();
   #closed;
+  #manager;
 
-  constructor(client, options) {
+  constructor(client, options, manager) {
     super();
     if (options === KEY) {
       this.#inner = client;
+      this.#manager = manager;
     } else {
       try {
         this.#inner = new Connection(inner(client), options?.channels ?? 1);
@@ -341,6 +343,10 @@ export class PeerConnection extends Source {
 
   recv({ signal } = {}) {
     return call(() => this.#inner.recv(signal));
+  }
+
+  async getStats() {
+    return this.#manager?.rtc(this.#inner)?.getStats();
   }
 
   statistics({ signal } = {}) {

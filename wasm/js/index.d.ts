@@ -275,6 +275,12 @@ export declare class PeerConnection extends EventTarget implements AsyncIterable
    */
   recv(options?: Abortable): Promise<Received>;
 
+  /**
+   * The browser's own statistics of it, such as the candidates that carry it. `undefined` once it has ended, and for one
+   * made by hand.
+   */
+  getStats(): Promise<RTCStatsReport | undefined>;
+
   /** How much has gone over it. */
   statistics(options?: Abortable): Promise<Statistics>;
 

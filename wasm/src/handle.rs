@@ -1,13 +1,13 @@
 //! The handles of [`crosspeer`], opened on this platform.
 
 use crate::Web;
-use crosspeer::{Config, Result};
+use crosspeer::{Config, PeerConnection, Result};
 use std::ops::Deref;
 use wasm_bindgen_futures::spawn_local;
 
 /// [`crosspeer::PeerManager`] on this platform.
 #[derive(Debug, Clone)]
-pub struct PeerManager(crosspeer::PeerManager);
+pub struct PeerManager(crosspeer::PeerManager, Web);
 
 impl PeerManager {
     /// Registers at the relay and is then ready for peers; the relay is tried until `connect_timeout` is over.
@@ -16,10 +16,16 @@ impl PeerManager {
     /// [`crosspeer::Error::InvalidInput`] for a URL or configuration that cannot work,
     /// [`crosspeer::Error::RelayUnreachable`] with the last failure, [`crosspeer::Error::RelayRefused`].
     pub async fn join(url: &str, config: Config) -> Result<Self> {
-        let (manager, driver) = crosspeer::PeerManager::new(Web::new(), url, config)?;
+        let web = Web::new();
+        let (manager, driver) = crosspeer::PeerManager::new(web.clone(), url, config)?;
         spawn_local(driver.run());
         manager.registered().await?;
-        Ok(Self(manager))
+        Ok(Self(manager, web))
+    }
+
+    /// The browser's own object behind one of this manager's connections, while there is one: for its statistics.
+    pub fn rtc_peer_connection(&self, connection: &PeerConnection) -> Option<web_sys::RtcPeerConnection> {
+        self.1.rtc_peer_connection(connection.rtc_id()?)
     }
 }
 

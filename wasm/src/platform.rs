@@ -1,24 +1,35 @@
 //! What the common code's driver needs of a web page.
 
-use crate::rtc::WebRtc;
+use crate::rtc::{Peer, WebRtc};
 use crate::socket::WebSocket;
 use crosspeer::Config;
 use crosspeer::platform::{Events, Platform, RtcId, SocketId};
 use gloo_timers::future::TimeoutFuture;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
 use web_time::Instant;
 
 /// The longest that `setTimeout` can wait; it takes anything longer for 0.
 const LONGEST_MILLIS: u128 = i32::MAX as u128;
 
 /// The platform of web pages, and of whatever else has `RTCPeerConnection`, `WebSocket` and `setTimeout`.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct Web;
+#[derive(Debug, Clone, Default)]
+pub struct Web {
+    /// What is open, for looking at the browser's statistics.
+    rtcs: Rc<RefCell<HashMap<RtcId, Weak<Peer>>>>,
+}
 
 impl Web {
     /// The platform.
     pub fn new() -> Self {
-        Self
+        Self::default()
+    }
+
+    /// The browser's own object behind a connection, while there is one.
+    pub fn rtc_peer_connection(&self, id: RtcId) -> Option<web_sys::RtcPeerConnection> {
+        let peer = self.rtcs.borrow().get(&id)?.upgrade()?;
+        Some(peer.pc())
     }
 }
 
@@ -43,7 +54,11 @@ impl Platform for Web {
     }
 
     fn open_rtc(&self, id: RtcId, config: &Config, events: Events) -> WebRtc {
-        WebRtc::open(id, config, events)
+        let rtc = WebRtc::open(id, config, events);
+        let mut rtcs = self.rtcs.borrow_mut();
+        rtcs.retain(|_, peer| peer.strong_count() > 0);
+        rtcs.extend(rtc.peer().map(|peer| (id, peer)));
+        rtc
     }
 
     fn open_socket(&self, id: SocketId, url: &str, config: &Config, events: Events) -> WebSocket {

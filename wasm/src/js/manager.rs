@@ -36,13 +36,7 @@ impl Manager {
         self.0.is_registered()
     }
 
-    pub fn send(
-        &self,
-        peer: &str,
-        data: JsValue,
-        limit: JsValue,
-        signal: Option<AbortSignal>,
-    ) -> JsResult<Promise> {
+    pub fn send(&self, peer: &str, data: JsValue, limit: JsValue, signal: Option<AbortSignal>) -> JsResult<Promise> {
         let (manager, peer, message) = (self.0.clone(), value::uuid(peer)?, value::message(&data)?);
         let limit = timeout(&limit)?;
         let send = async move {
@@ -66,6 +60,11 @@ impl Manager {
         let (manager, peer) = (self.0.clone(), value::uuid(peer)?);
         let connect = async move { manager.connect(peer).await };
         Ok(promise(signal, connect, |connection| Connection(connection).into()))
+    }
+
+    /// The browser's own object behind a connection.
+    pub fn rtc(&self, connection: &Connection) -> Option<web_sys::RtcPeerConnection> {
+        self.0.rtc_peer_connection(&connection.0)
     }
 
     #[wasm_bindgen(js_name = closeConnection)]

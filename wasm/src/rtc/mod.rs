@@ -12,9 +12,9 @@ use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_channel::oneshot;
 use futures_util::future::select;
 use futures_util::stream::StreamExt;
-use peer::Peer;
+pub(crate) use peer::Peer;
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 
@@ -51,6 +51,12 @@ impl WebRtc {
             commands,
             _alive: alive,
         }
+    }
+}
+
+impl WebRtc {
+    pub(crate) fn peer(&self) -> Option<Weak<Peer>> {
+        self.peer.as_ref().map(Rc::downgrade)
     }
 }
 

@@ -26,7 +26,7 @@ const SEND_BUFFER: usize = 512 << 10;
 type Result<T = ()> = std::result::Result<T, JsValue>;
 
 /// One connection. Its listeners know it only weakly, and go when it ends.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     pc: RtcPeerConnection,
     reports: Reports,
     gather_timeout: Duration,
@@ -59,6 +59,10 @@ impl Peer {
         });
         peer.listen();
         Ok(peer)
+    }
+
+    pub(crate) fn pc(&self) -> RtcPeerConnection {
+        self.pc.clone()
     }
 
     pub(super) async fn carry_out(self: &Rc<Self>, command: RtcCommand) -> Result {
