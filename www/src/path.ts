@@ -14,10 +14,8 @@ export interface PathInfo {
   bytes: number;
 }
 
-type WithStats = PeerConnection & { getStats?: () => Promise<RTCStatsReport | undefined> };
-
 export async function pathOf(connection: PeerConnection): Promise<PathInfo | undefined> {
-  const report = await (connection as WithStats).getStats?.();
+  const report = await connection.getStats();
   if (!report) return undefined;
   let pair: RTCIceCandidatePairStats | undefined;
   let chosen: string | undefined;
