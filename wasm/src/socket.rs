@@ -8,6 +8,7 @@ use gloo_timers::callback::Timeout;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
+use wasm_bindgen::JsCast;
 use web_sys::{CloseEvent, MessageEvent};
 
 /// The time for the TCP, TLS and WebSocket handshakes, as natively; browsers wait for minutes.
@@ -37,11 +38,14 @@ impl WebSocket {
             ended: Rc::default(),
         };
         match web_sys::WebSocket::new(url) {
-            Ok(socket) => Self {
-                _patience: Some(give_up_later(&socket, report.clone())),
-                _listeners: listen(&socket, report),
-                socket: Some(socket),
-            },
+            Ok(socket) => {
+                ignore_errors(&socket);
+                Self {
+                    _patience: Some(give_up_later(&socket, report.clone())),
+                    _listeners: listen(&socket, report),
+                    socket: Some(socket),
+                }
+            }
             Err(error) => {
                 report.closed(None, describe(&error));
                 Self {
@@ -137,6 +141,15 @@ fn listen(socket: &web_sys::WebSocket, report: Report) -> Vec<Listener> {
             closed.closed(code, reason);
         }),
     ]
+}
+
+/// A failure is told by `close`. But where WebSockets are Node's `ws`, an `error` that nobody hears ends the process, even
+/// after ours is closed and dropped. `Function.prototype` is a function that does nothing and needs no owner.
+fn ignore_errors(socket: &web_sys::WebSocket) {
+    if let Ok(method) = js_sys::Reflect::get(socket, &"close".into()) {
+        let nothing = js_sys::Object::get_prototype_of(&method);
+        socket.set_onerror(nothing.dyn_ref());
+    }
 }
 
 fn give_up_later(socket: &web_sys::WebSocket, report: Report) -> Timeout {

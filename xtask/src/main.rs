@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line speaks on its terminal
 
 mod browsers;
+mod bench;
 mod demo;
 mod dependencies;
 mod examples;
@@ -37,6 +38,8 @@ enum Command {
         /// The folder to share; without it a small one is made
         dir: Option<PathBuf>,
     },
+    /// Measure crosspeer beside other stacks, on this machine
+    Bench(bench::Options),
     /// Check that the README's examples are the files they name, and run them
     Examples {
         /// Only compare, run nothing
@@ -79,6 +82,7 @@ fn execute(command: Command) -> Result<()> {
     match command {
         Command::Test(options) => test::test(&options),
         Command::Demo { dir } => demo::demo(dir),
+        Command::Bench(options) => bench::bench(&options),
         Command::Examples { check: true } => examples::check(),
         Command::Examples { check: false } => examples::check().and_then(|()| examples::run()),
         Command::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),

@@ -19,7 +19,10 @@ pub(super) fn promise<T: 'static>(
     wait: impl Future<Output = crosspeer::Result<T>> + 'static,
     result: fn(T) -> JsValue,
 ) -> Promise {
-    start(signal, Box::pin(async move { wait.await.map(result).map_err(|e| error(&e)) }))
+    start(
+        signal,
+        Box::pin(async move { wait.await.map(result).map_err(|e| error(&e)) }),
+    )
 }
 
 /// [`promise`] of nothing.

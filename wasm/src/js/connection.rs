@@ -21,7 +21,9 @@ pub struct Connection(pub(super) PeerConnection);
 impl Connection {
     #[wasm_bindgen(constructor)]
     pub fn new(client: &Client, channels: u16) -> JsResult<Connection> {
-        PeerConnection::new(&client.0, channels).map(Self).map_err(|e| error(&e))
+        PeerConnection::new(&client.0, channels)
+            .map(Self)
+            .map_err(|e| error(&e))
     }
 
     #[wasm_bindgen(getter)]
@@ -69,9 +71,10 @@ impl Connection {
     #[wasm_bindgen(js_name = handleServerMessage)]
     pub fn handle_server_message(&self, message: JsValue, signal: Option<AbortSignal>) -> JsResult<Promise> {
         let (connection, message) = (self.0.clone(), value::relay_message(&message)?);
-        Ok(done(signal, async move {
-            connection.handle_server_message(message).await
-        }))
+        Ok(done(
+            signal,
+            async move { connection.handle_server_message(message).await },
+        ))
     }
 
     pub fn ready(&self, limit: JsValue, signal: Option<AbortSignal>) -> JsResult<Promise> {

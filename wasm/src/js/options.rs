@@ -81,9 +81,7 @@ fn time(key: &str, value: &JsValue) -> JsResult<Duration> {
     const MONTH: f64 = 31.0 * 24.0 * 3600.0 * 1000.0;
     match value.as_f64() {
         Some(millis) if millis >= 0.0 => Ok(Duration::from_micros((millis.min(MONTH) * 1000.0) as u64)),
-        _ => Err(invalid(format!(
-            "`{key}` must be a number of milliseconds, 0 or more"
-        ))),
+        _ => Err(invalid(format!("`{key}` must be a number of milliseconds, 0 or more"))),
     }
 }
 

@@ -4,11 +4,16 @@ use super::peer::Peer;
 use crate::listener::Listener;
 use bytes::{Bytes, BytesMut};
 use crosspeer::platform::RtcEvent;
+use gloo_timers::callback::Timeout;
+use js_sys::Reflect;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use wasm_bindgen::JsValue;
 use web_sys::{Event, EventTarget, MessageEvent, RtcDataChannel, RtcDataChannelState, RtcDataChannelType};
+
+/// Milliseconds between looks at the browser's queue, where it does not tell when it has room.
+const RECHECK_MILLIS: u32 = 4;
 
 /// One channel. What is written waits here while the browser's queue is long.
 pub(super) struct Channel {
@@ -20,13 +25,19 @@ pub(super) struct Channel {
     closed: Cell<bool>,
     finishing: Cell<bool>,
     listeners: RefCell<Vec<Listener>>,
+    /// Some of Node's stacks know no `bufferedamountlow`.
+    tells_room: bool,
+    recheck: RefCell<Option<Timeout>>,
 }
 
 impl Channel {
     pub(super) fn new(number: u16, channel: RtcDataChannel, peer: &Rc<Peer>) -> Rc<Self> {
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
+        let tells_room = Reflect::has(&channel, &"onbufferedamountlow".into()).unwrap_or(false);
         let this = Rc::new(Self {
             number,
+            tells_room,
+            recheck: RefCell::default(),
             channel,
             peer: Rc::downgrade(peer),
             queue: RefCell::default(),
@@ -41,7 +52,7 @@ impl Channel {
 
     fn listen(self: &Rc<Self>) {
         let target: &EventTarget = &self.channel;
-        let on = |kind, react: fn(&Self)| {
+        let on = |kind, react: fn(&Rc<Self>)| {
             let channel = Rc::downgrade(self);
             Listener::new(target, kind, move |_: Event| with(&channel, react))
         };
@@ -51,14 +62,14 @@ impl Channel {
         });
         self.listeners.replace(vec![
             messages,
-            on("open", Self::announce_if_open),
-            on("bufferedamountlow", Self::pump),
-            on("close", Self::on_close),
+            on("open", |channel| channel.announce_if_open()),
+            on("bufferedamountlow", |channel| channel.pump()),
+            on("close", |channel| channel.on_close()),
         ]);
     }
 
     /// The remote side's channels may be open when they arrive, or not yet: Chromium and Firefox differ.
-    pub(super) fn announce_if_open(&self) {
+    pub(super) fn announce_if_open(self: &Rc<Self>) {
         if self.channel.ready_state() == RtcDataChannelState::Open {
             self.announce();
             self.pump();
@@ -88,13 +99,13 @@ impl Channel {
         }
     }
 
-    pub(super) fn write(&self, frame: BytesMut) {
+    pub(super) fn write(self: &Rc<Self>, frame: BytesMut) {
         self.queue.borrow_mut().push_back(frame);
         self.pump();
     }
 
     /// Gives the browser what it has room for.
-    fn pump(&self) {
+    fn pump(self: &Rc<Self>) {
         let Some(peer) = self.peer.upgrade() else { return };
         let limit = peer.share();
         let low = limit / 4;
@@ -116,10 +127,15 @@ impl Channel {
         if self.finishing.get() && self.queue.borrow().is_empty() {
             self.channel.close();
         }
+        if !self.tells_room && !self.queue.borrow().is_empty() {
+            let channel = Rc::downgrade(self);
+            let look = move || with(&channel, |channel| channel.pump());
+            self.recheck.replace(Some(Timeout::new(RECHECK_MILLIS, look)));
+        }
     }
 
     /// Closes once everything is written; the browser delivers that first.
-    pub(super) fn finish(&self) {
+    pub(super) fn finish(self: &Rc<Self>) {
         self.finishing.set(true);
         self.pump();
     }
@@ -139,6 +155,7 @@ impl Channel {
     pub(super) fn end(&self) {
         self.listeners.take();
         self.queue.take();
+        self.recheck.take();
     }
 
     fn report(&self, event: RtcEvent) {
@@ -148,7 +165,7 @@ impl Channel {
     }
 }
 
-fn with(channel: &Weak<Channel>, react: impl FnOnce(&Channel)) {
+fn with(channel: &Weak<Channel>, react: impl FnOnce(&Rc<Channel>)) {
     if let Some(channel) = channel.upgrade() {
         react(&channel);
     }
