@@ -4,6 +4,8 @@
 //! processes' output. Processes end with the values that own them.
 
 mod exchange;
+#[path = "../lab/mod.rs"]
+pub mod lab;
 mod matrix;
 mod python;
 mod raw;
@@ -32,14 +34,19 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// The Python with ProxyStore that `cargo xtask setup` made.
 fn python() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let python = workspace().join(target).join("venv/bin/python");
+    let python = target().join("venv/bin/python");
     assert!(
         python.exists(),
         "{} is missing: run `cargo xtask setup` once",
         python.display()
     );
     python
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    workspace().join(target)
 }
 
 fn script(name: &str) -> PathBuf {
