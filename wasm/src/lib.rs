@@ -1,7 +1,7 @@
 //! crosspeer for the browser: peer connections by `RTCPeerConnection`, the relay by `WebSocket`.
 //!
-//! All rules are in [`crosspeer`]; this crate only carries its commands out and reports events, behind
-//! [`Platform`](crosspeer::platform::Platform). Everything runs on the page's one thread.
+//! All rules are in `crosspeer`; this crate only carries its commands out and reports events, behind `Platform`.
+//! Everything runs on the page's one thread. Elsewhere than on wasm this crate is empty.
 //!
 //! ```text
 //!   crosspeer's driver              js/         the facade of the npm package (feature `js`)

@@ -1,6 +1,6 @@
 //! Two peers in one page, through a real relay: run by `cargo xtask test --only browsers` in Chromium and Firefox.
 #![cfg(target_family = "wasm")]
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use crosspeer::{Error, Message, PeerConnection, Result, State};
 use crosspeer_wasm::{Config, PeerManager, RelayClient};

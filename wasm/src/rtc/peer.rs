@@ -6,8 +6,10 @@ use crate::listener::Listener;
 use bytes::BytesMut;
 use crosspeer::platform::{RtcCommand, RtcEvent, SdpType, SessionDescription};
 use crosspeer::{Config, IceServer, Stage};
-use futures_channel::oneshot;
-use futures_util::future::select;
+use futures_channel::mpsc::unbounded;
+use futures_util::future::{Either, select};
+use futures_util::stream::StreamExt;
+use gloo_timers::callback::Timeout;
 use gloo_timers::future::sleep;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -23,6 +25,9 @@ use web_sys::{
 /// Bytes in the browser's hands, over all channels. With a queue of 4 MiB Chromium is half as fast between two pages.
 const SEND_BUFFER: usize = 512 << 10;
 
+/// How long no further candidate comes before there are none.
+const QUIET: Duration = Duration::from_millis(20);
+
 type Result<T = ()> = std::result::Result<T, JsValue>;
 
 /// One connection. Its listeners know it only weakly, and go when it ends.
@@ -30,10 +35,13 @@ pub(crate) struct Peer {
     pc: RtcPeerConnection,
     reports: Reports,
     gather_timeout: Duration,
+    has_servers: bool,
     /// How far set-up has come.
     stage: Cell<Stage>,
-    /// Whether the peer was last said to answer.
-    responsive: Cell<bool>,
+    /// How long a peer that the browser calls disconnected may yet come back.
+    grace: Duration,
+    /// Runs while the peer does not answer.
+    silence: RefCell<Option<Timeout>>,
     send_buffer: Cell<usize>,
     channels: RefCell<Vec<Rc<Channel>>>,
     /// Candidates that came before the description they belong to.
@@ -49,8 +57,11 @@ impl Peer {
             pc,
             reports,
             gather_timeout: config.gather_timeout,
+            has_servers: !config.ice_servers.is_empty(),
             stage: Cell::new(Stage::Candidates),
-            responsive: Cell::new(true),
+            // Browsers notice silence after 5 to 6 s: with this, a dead peer is known as such within 8, the default.
+            grace: config.dead_after / 4,
+            silence: RefCell::default(),
             send_buffer: Cell::new(SEND_BUFFER),
             channels: RefCell::default(),
             early: RefCell::default(),
@@ -119,17 +130,36 @@ impl Peer {
     }
 
     /// Ends when gathering is complete, or its time is up.
+    ///
+    /// Without servers it is complete once candidates have come and no further ones do: Chromium has them all within
+    /// milliseconds, and goes on for 120 more with ways of gathering that find nothing.
+    #[allow(clippy::disallowed_methods)] // a few events
     async fn gathered(&self) {
-        let (complete, gathered) = oneshot::channel::<()>();
-        let (pc, mut complete) = (self.pc.clone(), Some(complete));
-        let mut look = move || {
-            if pc.ice_gathering_state() == RtcIceGatheringState::Complete {
-                complete.take();
-            }
+        let (tell, mut told) = unbounded::<()>();
+        let listen = |kind| {
+            let tell = tell.clone();
+            Listener::new(&self.pc, kind, move |_: Event| {
+                let _ = tell.unbounded_send(());
+            })
         };
-        look();
-        let _listener = Listener::new(&self.pc, "icegatheringstatechange", move |_: Event| look());
-        select(gathered, sleep(self.gather_timeout)).await;
+        let _listeners = [listen("icegatheringstatechange"), listen("icecandidate")];
+        let mut patience = sleep(if self.may_have_all() {
+            QUIET
+        } else {
+            self.gather_timeout
+        });
+        while self.pc.ice_gathering_state() != RtcIceGatheringState::Complete {
+            match select(told.next(), patience).await {
+                Either::Left(_) if self.may_have_all() => patience = sleep(QUIET),
+                Either::Left((_, rest)) => patience = rest,
+                Either::Right(_) => return,
+            }
+        }
+    }
+
+    fn may_have_all(&self) -> bool {
+        let local = self.pc.local_description();
+        !self.has_servers && local.is_some_and(|local| local.sdp().contains("\na=candidate:"))
     }
 
     async fn apply(&self, sdp_type: RtcSdpType, sdp: &str) -> Result {
@@ -195,25 +225,29 @@ impl Peer {
         self.listeners.replace(listeners);
     }
 
-    fn on_ice(&self) {
+    fn on_ice(self: &Rc<Self>) {
         match self.pc.ice_connection_state() {
             Ice::Connected | Ice::Completed => {
                 if self.stage.get() <= Stage::Ice {
                     self.stage.set(Stage::Dtls);
                     self.reports.event(RtcEvent::Progress(Stage::Dtls));
                 }
-                self.set_responsive(true);
+                if self.silence.take().is_some() {
+                    self.reports.event(RtcEvent::Responsive(true));
+                }
             }
-            Ice::Disconnected => self.set_responsive(false),
+            Ice::Disconnected => self.on_silence(),
             Ice::Failed => self.fail("no pair of addresses reaches the peer".into()),
             _ => {}
         }
     }
 
-    fn set_responsive(&self, responsive: bool) {
-        if self.responsive.replace(responsive) != responsive {
-            self.reports.event(RtcEvent::Responsive(responsive));
-        }
+    fn on_silence(self: &Rc<Self>) {
+        self.reports.event(RtcEvent::Responsive(false));
+        let peer = Rc::downgrade(self);
+        let give_up = move || with(&peer, |peer| peer.fail("the peer has stopped answering".into()));
+        let timeout = Timeout::new(self.grace.as_millis() as u32, give_up);
+        self.silence.replace(Some(timeout));
     }
 
     fn on_connection(&self) {
@@ -289,6 +323,7 @@ impl Peer {
     /// Ends it now, and frees everything. The browser tells the peer.
     pub(super) fn end(&self) {
         self.listeners.take();
+        self.silence.take();
         for channel in self.channels.take() {
             channel.end();
         }
