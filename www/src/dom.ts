@@ -38,6 +38,13 @@ export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
 }
 
+/** Puts these children into a list. Only what is new or gone is touched: an element that is moved loses focus and clicks. */
+export function arrange(list: HTMLElement, rows: HTMLElement[]): void {
+  const wanted = new Set<Element>(rows);
+  for (const child of Array.from(list.children)) if (!wanted.has(child)) child.remove();
+  rows.forEach((row, at) => list.children[at] !== row && list.insertBefore(row, list.children[at] ?? null));
+}
+
 /** Says something to those who do not see the page. */
 export function announce(text: string): void {
   byId("announcements").textContent = text;

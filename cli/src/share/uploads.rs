@@ -68,8 +68,8 @@ impl Uploads {
             ReceiverOutput::Write { id, data, .. } => self.write(id, &data),
             ReceiverOutput::Complete { id, hash } => self.complete(id, &hash),
             ReceiverOutput::Stopped { id, code, reason } => {
-                // Dropping the partial file removes it.
-                if let Some((offer, _)) = self.files.remove(&id) {
+                if let Some((offer, partial)) = self.files.remove(&id) {
+                    drop(partial); // removes it
                     self.report(&offer.name, code, &reason);
                 }
             }

@@ -1,7 +1,7 @@
 // The folder: where one is, what is in it, and the buttons.
 
 import type { Entry } from "../catalog";
-import { announce, byId, errorText, h, icon } from "../dom";
+import { announce, arrange, byId, errorText, h, icon } from "../dom";
 import { bytes, date, plural } from "../format";
 import type { Network } from "../network";
 import type { Share } from "../share";
@@ -15,6 +15,7 @@ export class FilesView {
   #shown = SHOWN;
   #turn = 0;
   #entries: Entry[] = [];
+  #rows = new Map<string, HTMLLIElement>();
 
   constructor(
     private readonly network: Network,
@@ -68,12 +69,15 @@ export class FilesView {
 
   #render(more: boolean): void {
     const list = byId("entries");
-    const focused = (document.activeElement as HTMLElement | null)?.dataset["focus"];
-    const rows = this.#entries.map((entry) => this.#row(entry));
+    const before = this.#rows;
+    this.#rows = new Map(this.#entries.map((entry) => {
+      const key = JSON.stringify([this.path, entry]);
+      return [key, before.get(key) ?? this.#row(entry)];
+    }));
+    const rows = [...this.#rows.values()];
     if (more) rows.push(h("li.more", {}, h("button.quiet", { type: "button", onclick: () => this.#more() }, "Show more")));
-    list.replaceChildren(...rows);
+    arrange(list, rows);
     list.setAttribute("aria-busy", "false");
-    if (focused) list.querySelector<HTMLElement>(`[data-focus=${CSS.escape(focused)}]`)?.focus();
     const drop = this.network.config?.readonly ? "" : " Drop files here, or choose Upload.";
     this.#renderHint(this.#entries.length === 0 ? `This folder is empty.${drop}` : "");
     this.#renderButtons();
@@ -86,7 +90,7 @@ export class FilesView {
     const download = () => (isFolder ? this.share.downloadFolder(path, entry.name) : this.share.download(path, entry));
     const name = h(
       "button.name",
-      { type: "button", onclick: open, title: entry.name, "data-focus": `n${entry.name}` },
+      { type: "button", onclick: open, title: entry.name },
       icon(isFolder ? "folder" : "file"),
       h("span", {}, entry.name),
     );
@@ -99,7 +103,7 @@ export class FilesView {
       h("span.modified", {}, entry.modified === undefined ? "" : date(entry.modified)),
       h(
         "button.quiet.square" as "button",
-        { type: "button", onclick: download, "aria-label": label, title: label, "data-focus": `d${entry.name}` },
+        { type: "button", onclick: download, "aria-label": label, title: label },
         icon("download"),
       ),
     );

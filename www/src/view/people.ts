@@ -1,7 +1,7 @@
 // Who is there, and how one is connected to them.
 
 import type { Participant } from "../catalog";
-import { byId, eachFrame, h, icon } from "../dom";
+import { arrange, byId, eachFrame, h, icon } from "../dom";
 import { milliseconds, rate } from "../format";
 import type { Network } from "../network";
 import { type PathInfo, pathOf } from "../path";
@@ -22,6 +22,7 @@ interface Seen {
 
 export class PeopleView {
   #seen = new Map<Peer, Seen>();
+  #rows = new Map<string, HTMLLIElement>();
   #target: Participant | undefined;
 
   constructor(
@@ -72,19 +73,29 @@ export class PeopleView {
   #render(): void {
     for (const peer of this.#seen.keys()) if (peer.closed) this.#seen.delete(peer);
     byId("own-name").textContent = this.network.name;
-    const list = byId("people");
-    const focused = (document.activeElement as HTMLElement | null)?.dataset["focus"];
     const everyone = this.#everyone();
+    for (const uuid of this.#rows.keys()) if (!everyone.some((person) => person.uuid === uuid)) this.#rows.delete(uuid);
     const rows = everyone.map((person) => this.#row(person));
     if (rows.length === 0) rows.push(h("li.hint", {}, "Nobody yet."));
-    list.replaceChildren(...rows);
-    if (focused) list.querySelector<HTMLElement>(`[data-focus=${CSS.escape(focused)}]`)?.focus();
+    arrange(byId("people"), rows);
   }
 
+  /** The same elements for the same person: what changes every moment must not take focus or clicks away. */
   #row(person: Participant): HTMLLIElement {
+    let row = this.#rows.get(person.uuid);
+    if (row?.dataset["role"] !== person.role || row.dataset["name"] !== person.name) {
+      row = this.#newRow(person);
+      this.#rows.set(person.uuid, row);
+    }
     const peer = this.network.peers.get(person.uuid);
     const connected = peer !== undefined && !peer.closed;
-    const seen = peer && this.#seen.get(peer);
+    row.dataset["connected"] = String(connected);
+    const detail = describe(person, connected, peer && this.#seen.get(peer));
+    row.querySelector(".person-detail")!.textContent = detail;
+    return row;
+  }
+
+  #newRow(person: Participant): HTMLLIElement {
     const send = () => {
       this.#target = { uuid: person.uuid, name: person.name, role: person.role };
       byId<HTMLInputElement>("choose-for-peer").click();
@@ -93,11 +104,11 @@ export class PeopleView {
     const symbol = { folder: "server", page: "page", peer: "terminal" }[person.role];
     return h(
       "li.person",
-      { "data-uuid": person.uuid, "data-role": person.role, "data-connected": String(connected) },
+      { "data-uuid": person.uuid, "data-role": person.role, "data-name": person.name },
       h("span.avatar", {}, icon(symbol)),
-      h("div.person-body", {}, h("p.person-name", {}, person.name), h("p.person-detail", {}, describe(person, connected, seen))),
+      h("div.person-body", {}, h("p.person-name", {}, person.name), h("p.person-detail")),
       person.role !== "folder" &&
-        h("button.quiet", { type: "button", onclick: send, "aria-label": label, title: label, "data-focus": person.uuid }, "Send file"),
+        h("button.quiet", { type: "button", onclick: send, "aria-label": label, title: label}, "Send file"),
     );
   }
 }

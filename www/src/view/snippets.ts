@@ -1,6 +1,6 @@
 // Text for every connected page.
 
-import { announce, byId, copy, h, icon } from "../dom";
+import { announce, arrange, byId, copy, h, icon } from "../dom";
 import { date } from "../format";
 import type { Network, Snippet } from "../network";
 
@@ -31,7 +31,7 @@ export class SnippetsView {
       if (!row) this.#rows.set(snippet.id, (row = this.#row(snippet)));
       return row;
     });
-    byId("snippets").replaceChildren(...rows);
+    arrange(byId("snippets"), rows);
   }
 
   #row(snippet: Snippet): HTMLLIElement {

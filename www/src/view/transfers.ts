@@ -1,6 +1,6 @@
 // The list of transfers. Each has its own elements, which change in place: focus stays where it is.
 
-import { announce, byId, eachFrame, h, icon } from "../dom";
+import { announce, arrange, byId, eachFrame, h, icon } from "../dom";
 import { bytes, duration, rate } from "../format";
 import { save } from "../sinks";
 import type { Transfer, TransferList } from "../transfer";
@@ -25,10 +25,7 @@ export class TransfersView {
       if (!row) this.#rows.set(transfer, (row = new Row(transfer, () => this.list.remove(transfer))));
       return row.element;
     });
-    const list = byId("transfer-list");
-    // Only what is new or gone is touched: an element that is moved loses its focus.
-    for (const child of Array.from(list.children)) if (!rows.includes(child as HTMLLIElement)) child.remove();
-    rows.forEach((row, at) => list.children[at] !== row && list.insertBefore(row, list.children[at] ?? null));
+    arrange(byId("transfer-list"), rows);
     byId("transfers").hidden = rows.length === 0;
     this.#summary();
   }

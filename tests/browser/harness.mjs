@@ -1,0 +1,100 @@
+// What the tests share: `crosspeer` processes that are listened to, folders, files.
+
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const PROGRAM = process.env.CROSSPEER ?? join(import.meta.dirname, "../../target/debug/crosspeer");
+
+/** Milliseconds that anything may take; nothing is expected to. */
+export const PATIENCE = 60_000;
+
+/** A `crosspeer` command with `--json`, whose events can be waited for. */
+export class Crosspeer {
+  events = [];
+  #waiting = new Set();
+
+  constructor(...args) {
+    this.process = spawn(PROGRAM, ["--json", ...args], { stdio: ["ignore", "pipe", "inherit"] });
+    this.ended = new Promise((resolve) => this.process.on("exit", resolve));
+    createInterface({ input: this.process.stdout }).on("line", (line) => {
+      this.events.push(JSON.parse(line));
+      for (const look of this.#waiting) look();
+    });
+    this.ended.then(() => this.#waiting.forEach((look) => look()));
+  }
+
+  /** The first event, from the `from`th on, that has all these values. */
+  event(values, from = 0) {
+    const matches = (event) => Object.entries(values).every(([key, value]) => event[key] === value);
+    return new Promise((resolve, reject) => {
+      const give = (settle, value) => {
+        this.#waiting.delete(look);
+        clearTimeout(timer);
+        settle(value);
+      };
+      const look = () => {
+        const found = this.events.slice(from).find(matches);
+        if (found) give(resolve, found);
+        else if (this.process.exitCode !== null) give(reject, new Error(`it ended: ${JSON.stringify(this.events.at(-1))}`));
+      };
+      const missing = () => give(reject, new Error(`no ${JSON.stringify(values)} in ${JSON.stringify(this.events)}`));
+      const timer = setTimeout(missing, PATIENCE);
+      this.#waiting.add(look);
+      look();
+    });
+  }
+
+  async end(signal = "SIGTERM") {
+    this.process.kill(signal);
+    return this.ended;
+  }
+}
+
+/** `crosspeer share`, ready. */
+export async function share(dir, ...args) {
+  const port = await freePort();
+  const server = new Crosspeer("share", dir, "--listen", `127.0.0.1:${port}`, ...args);
+  const { url, uuid } = await server.event({ type: "ready" });
+  return Object.assign(server, { url, uuid, port });
+}
+
+export async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** An empty folder, removed at the test's end. */
+export async function folder(t) {
+  const dir = await mkdtemp(join(tmpdir(), "crosspeer-"));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** A file of bytes that differ everywhere; beyond 8 MiB, of zeros. */
+export async function file(dir, name, size) {
+  const path = join(dir, name);
+  let state = size + 1;
+  const noise = Buffer.alloc(Math.min(size, 8 << 20));
+  for (let at = 0; at < noise.length; at++) {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    noise[at] = state >>> 16;
+  }
+  await writeFile(path, noise);
+  await truncate(path, size);
+  return path;
+}
+
+export async function hash(path) {
+  const sum = createHash("sha256");
+  for await (const block of createReadStream(path)) sum.update(block);
+  return sum.digest("hex");
+}
