@@ -1,0 +1,11 @@
+"""proxystore-relay on uvloop, on a free port, which is printed."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import uvloop
+
+uvloop.install()
+sys.argv = ['relay.py']
+runpy.run_path(str(Path(__file__).parents[2] / 'tests/python/relay.py'), run_name='__main__')
