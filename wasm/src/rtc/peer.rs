@@ -60,7 +60,7 @@ impl Peer {
             has_servers: !config.ice_servers.is_empty(),
             stage: Cell::new(Stage::Candidates),
             // Browsers notice silence after 5 to 6 s: with this, a dead peer is known as such within 8, the default.
-            grace: config.dead_after / 4,
+            grace: config.dead_after * 3 / 16,
             silence: RefCell::default(),
             send_buffer: Cell::new(SEND_BUFFER),
             channels: RefCell::default(),
