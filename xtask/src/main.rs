@@ -3,8 +3,8 @@
 //! `test` is the project's one test command, `demo` shows what it is for; the others are parts of them or run on demand.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line speaks on its terminal
 
-mod browsers;
 mod bench;
+mod browsers;
 mod demo;
 mod dependencies;
 mod examples;
