@@ -13,12 +13,14 @@ function fragment(): URLSearchParams {
   return new URLSearchParams(location.hash.slice(1));
 }
 
-function remember(key: string, value: string): void {
+function remember(key: string, value: string, replace: boolean): void {
   const params = fragment();
   if (value === "") params.delete(key);
   else params.set(key, value);
   const text = params.toString();
-  history.replaceState(null, "", text === "" ? location.pathname : `#${text}`);
+  const url = text === "" ? location.pathname : `#${text}`;
+  if (replace) history.replaceState(null, "", url);
+  else history.pushState(null, "", url);
 }
 
 /** "Firefox on Linux". */
@@ -36,8 +38,9 @@ async function main(): Promise<void> {
   const network = new Network(localStorage.getItem("name") ?? ownName(), token);
   const share = new Share(network);
   new TransfersView(share.transfers);
-  const files = new FilesView(network, share, (path) => remember("path", path));
+  const files = new FilesView(network, share, (path) => remember("path", path, false));
   files.path = fragment().get("path") ?? "";
+  addEventListener("popstate", () => void files.show(fragment().get("path") ?? ""));
   new PeopleView(network, share);
   new SnippetsView(network);
   showStatus(network);
@@ -48,7 +51,7 @@ async function main(): Promise<void> {
   for (;;) {
     await network.run();
     network.token = await askToken(network);
-    remember("token", network.token);
+    remember("token", network.token, true);
   }
 }
 

@@ -32,9 +32,13 @@ export class FilesView {
   }
 
   async open(path: string): Promise<void> {
+    this.onPath(path);
+    await this.show(path);
+  }
+
+  async show(path: string): Promise<void> {
     this.path = path;
     this.#shown = SHOWN;
-    this.onPath(path);
     byId("entries").setAttribute("aria-busy", "true");
     this.#renderCrumbs();
     await this.refresh();
@@ -78,8 +82,10 @@ export class FilesView {
     if (more) rows.push(h("li.more", {}, h("button.quiet", { type: "button", onclick: () => this.#more() }, "Show more")));
     arrange(list, rows);
     list.setAttribute("aria-busy", "false");
-    const drop = this.network.config?.readonly ? "" : " Drop files here, or choose Upload.";
-    this.#renderHint(this.#entries.length === 0 ? `This folder is empty.${drop}` : "");
+    const drop = this.network.config?.readonly ? "" : "Drop files or folders anywhere on this page to upload them.";
+    const empty = this.#entries.length === 0;
+    this.#renderHint(empty ? `This folder is empty. ${drop}` : drop);
+    byId("files-hint").classList.toggle("aside", !empty);
     this.#renderButtons();
   }
 

@@ -52,11 +52,13 @@ export class PeopleView {
 
   async #look(peer: Peer): Promise<void> {
     const before = this.#seen.get(peer);
-    const [path, ping] = await Promise.all([pathOf(peer.connection), peer.greeted ? peer.ping() : undefined]);
+    const path = await pathOf(peer.connection);
+    // A ping waits behind what is being transferred: the connection's own measurement is better, where there is one.
+    const roundTrip = path?.roundTrip ?? (peer.greeted ? await peer.ping() : undefined);
     const at = performance.now();
     const bytes = path && before?.path ? path.bytes - before.path.bytes : 0;
     const perSecond = before ? (bytes / (at - before.at)) * 1000 : 0;
-    this.#seen.set(peer, { path, roundTrip: ping ?? path?.roundTrip, rate: perSecond, at });
+    this.#seen.set(peer, { path, roundTrip, rate: perSecond, at });
   }
 
   /** Those that the server told of, and those that one is connected to all the same. */
@@ -114,7 +116,7 @@ export class PeopleView {
 }
 
 function describe(person: Participant, connected: boolean, seen: Seen | undefined): string {
-  if (!connected) return { folder: "not connected", page: "connecting…", peer: "at the relay; connects when needed" }[person.role];
+  if (!connected) return { folder: "not connected", page: "connecting…", peer: "connects when needed" }[person.role];
   const parts: string[] = [];
   const { path } = seen ?? {};
   if (path) parts.push(path.relayed ? "relayed by TURN" : "direct", `${path.local} ↔ ${path.remote}`);
