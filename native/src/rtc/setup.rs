@@ -1,8 +1,11 @@
 //! How the engine is built: its settings, its addresses, its servers.
 
+mod relayed;
+
 use super::observer::Observer;
 use super::runtime::{TunedRuntime, receive_window};
 use crosspeer::{Config, IceServer};
+use relayed::RelayedRuntime;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::shared::ifaces::ifaces;
@@ -12,6 +15,7 @@ use std::time::Duration;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceServer, SettingEngine, SettingEngineBuilder,
 };
+use webrtc::runtime::Runtime;
 
 /// How often each pair of addresses is tried, as aiortc does it. The engine's own 200 ms is most of its slow set-up.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
@@ -30,12 +34,16 @@ pub(super) async fn engine(
     observer: Observer,
     runtime: TunedRuntime,
 ) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
-    let servers = config.ice_servers.iter().filter_map(supported).collect();
+    let servers: Vec<_> = config.ice_servers.iter().filter_map(supported).collect();
+    let runtime: Arc<dyn Runtime> = match servers.iter().any(is_turn) {
+        true => Arc::new(RelayedRuntime::new(runtime)),
+        false => Arc::new(runtime),
+    };
     let built = PeerConnectionBuilder::new()
         .with_configuration(RTCConfigurationBuilder::default().with_ice_servers(servers).build())
         .with_setting_engine(settings(config))
         .with_handler(Arc::new(observer))
-        .with_runtime(Arc::new(runtime))
+        .with_runtime(runtime)
         .with_udp_addrs(addresses())
         .build();
     // Boxed: the engine's constructor is a large future.
@@ -115,6 +123,11 @@ fn supported(server: &IceServer) -> Option<RTCIceServer> {
         username: server.username.clone(),
         credential: server.credential.clone(),
     })
+}
+
+fn is_turn(server: &RTCIceServer) -> bool {
+    let is_turn = |url: &String| url.to_ascii_lowercase().starts_with("turn");
+    server.urls.iter().any(is_turn)
 }
 
 fn is_supported(url: &str) -> bool {
