@@ -69,6 +69,9 @@ impl Lab {
         for server in SERVERS {
             ip(&public, &[&format!("address add {server}/24 dev br0")]);
         }
+        // Somewhere for packets to private addresses to vanish: coturn ends an allocation that it cannot send for.
+        let nowhere = "neighbor add 203.0.113.254 lladdr 02:00:00:00:00:fe dev br0";
+        ip(&public, &[nowhere, "route add default via 203.0.113.254"]);
         Some(lab)
     }
 
@@ -117,7 +120,7 @@ impl Lab {
     pub fn site(&mut self, nat: Nat) -> Site {
         let number = FIRST_SITE + self.sites;
         self.sites += 1;
-        let (public, host) = (self.namespace("public"), self.add_namespace(&format!("host{number}")));
+        let host = self.add_namespace(&format!("host{number}"));
         let outside = format!("203.0.113.{number}/24");
         match nat {
             Nat::None => {
@@ -137,13 +140,7 @@ impl Lab {
             Nat::Loopback => {}
             nat => self.router(&host, number, nat),
         }
-        let port = format!("site{number}");
-        Site {
-            host,
-            public,
-            port,
-            relay: None,
-        }
+        Site { host, relay: None }
     }
 
     fn router(&self, host: &str, number: usize, nat: Nat) {
@@ -215,8 +212,6 @@ impl Drop for Lab {
 #[derive(Debug)]
 pub struct Site {
     host: String,
-    public: String,
-    port: String,
     relay: Option<Process>,
 }
 
@@ -233,11 +228,6 @@ impl Site {
         let command = [CROSSPEER, "relay", "--host", "127.0.0.1"];
         self.relay = Some(Process::spawn_ready(&self.host, &command, RELAY_READY).await);
         "ws://127.0.0.1:8700".into()
-    }
-
-    /// Pulls the cable out of its wall socket: the host itself does not see that.
-    pub fn unplug(&self) {
-        ip(&self.public, &[&format!("link set {} down", self.port)]);
     }
 
     /// Takes the host's own interface down, as when a wireless network is left.

@@ -11,11 +11,31 @@ const WASM: &str = "wasm32-unknown-unknown";
 pub(crate) fn setup() -> Result<()> {
     rust()?;
     python::environment()?;
-    Ok(())
+    lab()
+}
+
+/// What the tests on emulated networks need. They print that they were skipped where it is not to be had.
+fn lab() -> Result<()> {
+    let programs = [("ip", "-V"), ("nft", "-v"), ("turnserver", "--version")];
+    let there = programs
+        .iter()
+        .all(|(name, version)| Run::new(name).args([version]).succeeds());
+    if there || !is_root() || !has_apt() {
+        return Ok(());
+    }
+    debian(&["iproute2", "nftables", "coturn"], "tests emulate networks with NATs")
+}
+
+fn has_apt() -> bool {
+    Run::new("apt-get").args(["--version"]).succeeds()
+}
+
+fn is_root() -> bool {
+    Run::new("id").args(["-u"]).output().is_ok_and(|id| id.trim() == "0")
 }
 
 /// The wasm target, rustfmt and clippy. Not every rustup installs what `rust-toolchain.toml` names by itself.
-fn rust() -> Result<()> {
+pub(crate) fn rust() -> Result<()> {
     let sysroot = PathBuf::from(Run::new("rustc").args(["--print", "sysroot"]).output()?.trim());
     if !sysroot.join("lib/rustlib").join(WASM).join("lib").is_dir() {
         let add = Run::new("rustup").args(["target", "add", WASM]);
@@ -33,8 +53,7 @@ fn rust() -> Result<()> {
 /// Installs Debian packages where we may, or says what to install.
 pub(crate) fn debian(packages: &[&str], why: &str) -> Result<()> {
     let list = packages.join(" ");
-    let root = Run::new("id").args(["-u"]).output().is_ok_and(|id| id.trim() == "0");
-    if !root || !Run::new("apt-get").args(["--version"]).succeeds() {
+    if !is_root() || !has_apt() {
         bail!("{why}: install {list} (on Debian or Ubuntu: sudo apt-get install {list}) and run this again");
     }
     let apt = || {
