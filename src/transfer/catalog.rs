@@ -143,6 +143,14 @@ pub struct Participant {
     pub role: Role,
 }
 
+impl Participant {
+    /// Names come from the relay as they are: of any length, with any character.
+    fn presentable(mut self) -> Self {
+        self.name = person(&self.name);
+        self
+    }
+}
+
 /// A file or folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -285,7 +293,8 @@ impl Wire {
                 "hello"
             }
             C::Peers(peers) => {
-                self.peers = Some(peers.iter().take(MAX_PEERS).cloned().collect());
+                let people = peers.iter().take(MAX_PEERS).cloned().map(Participant::presentable);
+                self.peers = Some(people.collect());
                 "peers"
             }
             C::List { path, after, .. } => {
@@ -387,12 +396,11 @@ fn entries(entries: Vec<Entry>) -> Result<Vec<Entry>> {
     }
 }
 
-fn participants(mut peers: Vec<Participant>) -> Result<Vec<Participant>> {
+fn participants(peers: Vec<Participant>) -> Result<Vec<Participant>> {
     if peers.len() > MAX_PEERS {
         return misbehaved(format!("a list of {} peers", peers.len()));
     }
-    peers.iter_mut().for_each(|peer| peer.name = person(&peer.name));
-    Ok(peers)
+    Ok(peers.into_iter().map(Participant::presentable).collect())
 }
 
 /// A name for people, who may see it on a terminal.

@@ -195,7 +195,9 @@ export class Network extends EventTarget {
   #hear(peer: Peer, message: Catalog): void {
     switch (message.type) {
       case "hello":
-        [peer.name, peer.role, peer.readonly] = [message.name, message.role, message.readonly ?? false];
+        // Only one shares the folder, whatever others call themselves.
+        peer.role = peer.uuid === this.config?.uuid ? "folder" : "page";
+        [peer.name, peer.readonly] = [message.name, message.readonly ?? false];
         this.#greet(peer);
         return this.#changed();
       case "peers":

@@ -19,8 +19,8 @@ const HTML_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-ev
 pub(super) struct Door {
     /// Needed for everything but the page itself, which holds no secret.
     pub(super) token: Option<String>,
-    /// Whether this listens on this computer only.
-    pub(super) loopback: bool,
+    /// This computer's name.
+    pub(super) host_name: String,
     /// `/config.json`.
     pub(super) config: serde_json::Value,
 }
@@ -69,15 +69,24 @@ fn file(kind: &'static str, content: impl IntoResponse) -> Response {
 }
 
 impl Door {
-    /// A name that someone else has pointed at this computer must not get a page of theirs in: on a loopback address
-    /// only loopback's own names are answered.
+    /// A name that someone else has pointed at this computer (DNS rebinding) must not get a page of theirs in: without a
+    /// token only addresses and this computer's own names are answered.
     fn check_host(&self, headers: &HeaderMap) -> Result<(), Response> {
-        let host = text(headers, &HOST);
-        if !self.loopback || is_loopback(host) {
+        if self.token.is_some() || self.is_own(text(headers, &HOST)) {
             return Ok(());
         }
-        let reason = "This server listens on this computer only; use its address, such as http://127.0.0.1:8700/.\n";
+        let reason = "Without --token this server answers to its address only, such as http://127.0.0.1:8700/.\n";
         Err((StatusCode::MISDIRECTED_REQUEST, reason).into_response())
+    }
+
+    fn is_own(&self, host: &str) -> bool {
+        let name = match host.strip_prefix('[') {
+            Some(v6) => v6.split(']').next().unwrap_or_default(),
+            None => host.split(':').next().unwrap_or_default(),
+        };
+        let local = format!("{}.local", self.host_name);
+        let names = ["localhost", &self.host_name, &local];
+        name.parse::<IpAddr>().is_ok() || names.iter().any(|own| name.eq_ignore_ascii_case(own))
     }
 
     /// With a token: the right one. Without: no page of another address, which any browser would let connect.
@@ -142,14 +151,6 @@ fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
     headers
         .get(name)
@@ -165,7 +166,7 @@ mod tests {
     fn door(token: Option<&str>) -> Door {
         Door {
             token: token.map(str::to_owned),
-            loopback: true,
+            host_name: "studio".into(),
             config: serde_json::Value::Null,
         }
     }
@@ -207,6 +208,8 @@ mod tests {
             ("127.0.0.1:8700", true),
             ("localhost:1", true),
             ("[::1]:8700", true),
+            ("192.0.2.1:8700", true),
+            ("Studio.local:8700", true),
             ("evil.example:8700", false),
             ("", false),
         ] {

@@ -107,7 +107,7 @@ fn door(args: &ShareArgs, own: &Participant, listen: SocketAddr) -> Door {
     );
     Door {
         token: args.token.clone(),
-        loopback: listen.ip().is_loopback(),
+        host_name: address::host_name(),
         config: json!({
             "uuid": own.uuid,
             "name": own.name,

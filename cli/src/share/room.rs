@@ -35,7 +35,7 @@ pub(super) struct Room {
 #[derive(Debug, Default)]
 struct State {
     /// What those that said hello call themselves.
-    greeted: HashMap<Uuid, (String, Role)>,
+    greeted: HashMap<Uuid, String>,
     snippets: VecDeque<(String, Arc<Catalog>)>,
     /// Who was at the relay when last looked.
     seen: Vec<(String, String)>,
@@ -75,9 +75,11 @@ impl Room {
     }
 
     /// Someone said hello. Whether it is new.
-    pub(super) fn greet(&self, uuid: Uuid, name: String, role: Role) -> bool {
-        let before = self.lock().greeted.insert(uuid, (name, role));
-        self.tell(News::Peers);
+    pub(super) fn greet(&self, uuid: Uuid, name: String) -> bool {
+        let before = self.lock().greeted.insert(uuid, name.clone());
+        if before.as_ref() != Some(&name) {
+            self.tell(News::Peers);
+        }
         before.is_none()
     }
 
@@ -85,7 +87,7 @@ impl Room {
     pub(super) fn leave(&self, uuid: Uuid) -> Option<String> {
         let gone = self.lock().greeted.remove(&uuid);
         self.tell(News::Peers);
-        gone.map(|(name, _)| name)
+        gone
     }
 
     /// What someone calls itself.
@@ -103,7 +105,7 @@ impl Room {
             let uuid = Uuid::parse_str(&uuid).ok()?;
             let (name, role) = match state.greeted.get(&uuid) {
                 _ if uuid == self.own.uuid => (self.own.name.clone(), self.own.role),
-                Some((own, role)) => (own.clone(), *role),
+                Some(own) => (own.clone(), Role::Page),
                 None => (name, Role::Peer),
             };
             Some(Participant { uuid, name, role })

@@ -77,19 +77,20 @@ impl Session {
         let mut look = interval(LOOK_AGAIN);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // What comes is heard between any two blocks that go.
-            while let Some(message) = self.connection.recv().now_or_never() {
+            // Between any two blocks that go, one message that comes is heard, and the news.
+            if let Some(message) = self.connection.recv().now_or_never() {
                 self.handle(message?).await?;
+            }
+            if let Some(told) = news.recv().now_or_never() {
+                self.pass_on(told.unwrap_or(News::Peers)).await?;
             }
             if self.downloads.step(&self.connection).await? {
                 continue;
             }
             tokio::select! {
                 message = self.connection.recv() => self.handle(message?).await?,
-                told = news.recv() => match told {
-                    Ok(told) => self.pass_on(told).await?,
-                    Err(_) => self.pass_on(News::Peers).await?, // some were missed
-                },
+                // Of news that were missed, who is there matters.
+                told = news.recv() => self.pass_on(told.unwrap_or(News::Peers)).await?,
                 _ = look.tick() => self.look_again().await?,
             }
         }
@@ -111,7 +112,7 @@ impl Session {
 
     async fn answer(&mut self, message: Catalog) -> Result<(), Error> {
         match message {
-            Catalog::Hello { name, role, .. } => self.welcome(name, role).await,
+            Catalog::Hello { name, .. } => self.welcome(name).await,
             Catalog::List { request, path, after } => self.list(request, path, after.as_deref()).await,
             Catalog::Get { request, path } => {
                 let answer = match block_in_place(|| self.shared.folder.describe(&path)) {
@@ -136,9 +137,9 @@ impl Session {
         }
     }
 
-    async fn welcome(&mut self, name: String, role: crosspeer::transfer::catalog::Role) -> Result<(), Error> {
+    async fn welcome(&mut self, name: String) -> Result<(), Error> {
         let room = self.shared.room.clone();
-        if room.greet(self.peer, name.clone(), role) {
+        if room.greet(self.peer, name.clone()) {
             self.shared.output.detail(
                 json!({"type": "joined", "peer": self.peer, "name": name}),
                 format_args!("{name} joined"),

@@ -164,6 +164,17 @@ fn the_longest_part_of_a_listing_fits_a_message() {
     assert!(listing.encode().len() <= MAX_BYTES);
 }
 
+#[test]
+fn hostile_names_at_the_relay_do_not_make_the_list_of_peers_too_long() {
+    let peer = Participant {
+        uuid: Uuid::from_u128(7),
+        name: "\"\u{1}".repeat(500_000),
+        role: Role::Peer,
+    };
+    let peers = Catalog::Peers(vec![peer; MAX_PEERS + 1]).encode();
+    assert!(matches!(Catalog::decode(&peers), Ok(Some(Catalog::Peers(list))) if list.len() == MAX_PEERS));
+}
+
 proptest! {
     #[test]
     fn arbitrary_text_never_panics(rest in r#"[ -~]{0,80}"#) {
