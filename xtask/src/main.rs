@@ -33,10 +33,13 @@ struct Cli {
 enum Command {
     /// Install what is missing, then run every check and test, the interop tests with real Python ProxyStore included
     Test(test::Options),
-    /// Share a folder between two peers in this terminal, through a relay of our own
+    /// Build and run `crosspeer share`: a folder on a web page, open it in two windows
     Demo {
-        /// The folder to share; without it a small one is made
+        /// The folder to share; without it one of samples is made
         dir: Option<PathBuf>,
+        /// Where the page listens
+        #[arg(long, default_value = "127.0.0.1:8700")]
+        listen: String,
     },
     /// Measure crosspeer beside other stacks, on this machine
     Bench(bench::Options),
@@ -81,7 +84,7 @@ fn execute(command: Command) -> Result<()> {
     std::env::set_current_dir(run::root())?;
     match command {
         Command::Test(options) => test::test(&options),
-        Command::Demo { dir } => demo::demo(dir),
+        Command::Demo { dir, listen } => demo::demo(dir, &listen),
         Command::Bench(options) => bench::bench(&options),
         Command::Examples { check: true } => examples::check(),
         Command::Examples { check: false } => examples::check().and_then(|()| examples::run()),
