@@ -141,6 +141,7 @@ pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     let dir = target().join("npm/test");
     let _ = fs::remove_dir_all(&dir);
     copy(&root().join("wasm/js/test"), &dir)?;
+    fs::copy(root().join("docs/examples/hello.mjs"), dir.join("hello.mjs"))?;
     let install = Run::new("npm").args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix"]);
     install.args([&dir]).args([&tarball]).status()?;
     let relay = Relay::start()?;

@@ -66,3 +66,13 @@ test("Node passes messages with a polyfill", () => {
   const said = execFileSync(process.execPath, ["node/index.mjs"], { cwd: here, encoding: "utf8", timeout: 60_000 });
   assert.equal(said.trim(), "ok");
 });
+
+test("the README's example runs", () => {
+  const script = `import wrtc from "@roamhq/wrtc";
+    import { WebSocket } from "ws";
+    Object.assign(globalThis, { WebSocket, RTCPeerConnection: wrtc.RTCPeerConnection });
+    await (await import("./hello.mjs")).hello(${JSON.stringify(relay)});
+    process.exit(0);`;
+  const said = execFileSync(process.execPath, ["--input-type=module", "-e", script], { cwd: here, encoding: "utf8", timeout: 60_000 });
+  assert.equal(said.trim(), "true hello");
+});
