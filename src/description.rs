@@ -6,9 +6,8 @@
 //! The SDP itself is the engine's. Before it leaves, [`prepare_local`] mends what keeps peers from connecting and
 //! lists what our own kind understands ([`Words`]); [`prepare_remote`] mends what comes.
 
+use crate::json::{self, Members};
 use crate::platform::{SdpType, SessionDescription};
-use serde::Deserialize;
-use serde_json::Value;
 
 mod sdp;
 #[cfg(test)]
@@ -69,13 +68,13 @@ impl Description {
                     SdpType::Offer => "offer",
                     SdpType::Answer => "answer",
                 };
-                format!(r#"{{"sdp": {}, "type": "{name}"}}"#, crate::json::string(sdp))
+                format!(r#"{{"sdp": {}, "type": "{name}"}}"#, json::string(sdp))
             }
             // The label is the media section's index; a data connection has one section.
             Self::Candidate { candidate, mid } => format!(
                 r#"{{"candidate": {}, "id": {}, "label": 0, "type": "candidate"}}"#,
-                crate::json::string(candidate),
-                crate::json::string(mid)
+                json::string(candidate),
+                json::string(mid)
             ),
             Self::Bye => r#"{"type": "bye"}"#.to_owned(),
         }
@@ -86,56 +85,50 @@ impl Description {
     /// # Errors
     /// [`DescriptionError`] says what is wrong with it; long values are cut.
     pub fn decode(text: &str) -> Result<Self, DescriptionError> {
-        let raw: Raw = serde_json::from_str(text).map_err(|e| DescriptionError::Malformed(shorten(&e.to_string())))?;
-        match raw.kind.as_str() {
-            "offer" => raw.session("offer", SdpType::Offer),
-            "answer" => raw.session("answer", SdpType::Answer),
-            "candidate" => raw.candidate(),
+        let mut members = Members::read(text).map_err(|e| DescriptionError::Malformed(e.to_string()))?;
+        let Some(kind) = string(&mut members, "type")? else {
+            return Err(DescriptionError::Malformed("`type` is missing".into()));
+        };
+        match kind.as_str() {
+            "offer" => session(members, "offer", SdpType::Offer),
+            "answer" => session(members, "answer", SdpType::Answer),
+            "candidate" => candidate(members),
             "bye" => Ok(Self::Bye),
             other => Err(DescriptionError::UnknownType(shorten(other))),
         }
     }
 }
 
-#[derive(Deserialize)]
-struct Raw {
-    #[serde(rename = "type")]
-    kind: String,
-    sdp: Option<String>,
-    candidate: Option<String>,
-    /// The media section's mid.
-    #[serde(default)]
-    id: Value,
-    /// Its index.
-    #[serde(default)]
-    label: Value,
+/// A member that is a string, missing or `null`.
+fn string(members: &mut Members<'_>, key: &str) -> Result<Option<String>, DescriptionError> {
+    match members.take(key) {
+        None | Some("null") => Ok(None),
+        Some(value) => match json::text(value) {
+            Some(text) => Ok(Some(text)),
+            None => Err(DescriptionError::Malformed(format!("`{key}` is not a string"))),
+        },
+    }
 }
 
-impl Raw {
-    fn session(self, of: &'static str, sdp_type: SdpType) -> Result<Description, DescriptionError> {
-        let sdp = self.sdp.ok_or(DescriptionError::Missing { of, key: "sdp" })?;
-        Ok(Description::Session(SessionDescription { sdp_type, sdp }))
-    }
+fn session(mut members: Members<'_>, of: &'static str, sdp_type: SdpType) -> Result<Description, DescriptionError> {
+    let sdp = string(&mut members, "sdp")?.ok_or(DescriptionError::Missing { of, key: "sdp" })?;
+    Ok(Description::Session(SessionDescription { sdp_type, sdp }))
+}
 
-    fn candidate(self) -> Result<Description, DescriptionError> {
-        let of = "candidate";
-        let line = self
-            .candidate
-            .ok_or(DescriptionError::Missing { of, key: "candidate" })?;
-        let candidate = line.strip_prefix("a=").unwrap_or(&line).trim_end();
-        if !candidate.starts_with("candidate:") || candidate.contains(char::is_control) {
-            return Err(DescriptionError::BadCandidate(shorten(&line)));
-        }
-        let mid = self
-            .id
-            .as_str()
-            .map(str::to_owned)
-            .or_else(|| self.label.as_u64().map(|index| index.to_string()));
-        Ok(Description::Candidate {
-            candidate: candidate.to_owned(),
-            mid: mid.unwrap_or_else(|| "0".to_owned()),
-        })
+fn candidate(mut members: Members<'_>) -> Result<Description, DescriptionError> {
+    let (of, key) = ("candidate", "candidate");
+    let line = string(&mut members, key)?.ok_or(DescriptionError::Missing { of, key })?;
+    let candidate = line.strip_prefix("a=").unwrap_or(&line).trim_end();
+    if !candidate.starts_with("candidate:") || candidate.contains(char::is_control) {
+        return Err(DescriptionError::BadCandidate(shorten(&line)));
     }
+    // The media section's mid, or its index.
+    let id = members.take("id").and_then(json::text);
+    let label = members.take("label").and_then(|label| label.parse::<u64>().ok());
+    Ok(Description::Candidate {
+        candidate: candidate.to_owned(),
+        mid: id.unwrap_or_else(|| label.unwrap_or(0).to_string()),
+    })
 }
 
 /// The beginning of what a peer wrote, so that it cannot fill a log.

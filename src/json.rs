@@ -1,4 +1,9 @@
-//! Strings as Python's `json.dumps` writes them.
+//! The little JSON that the wire has: objects are read with their values as they came ([`Members`]), strings are written
+//! as Python's `json.dumps` does.
+
+mod read;
+
+pub(crate) use read::{Members, text};
 
 /// A JSON string in ASCII, with the escapes Python's encoder chooses.
 pub(crate) fn write_string(out: &mut String, text: &str) {

@@ -8,7 +8,7 @@ use crate::chunk::{Frame, Header, Kind};
 use bytes::Bytes;
 use finished::{Finished, Outcome};
 use incomplete::Incomplete;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 use web_time::Instant;
 
@@ -101,7 +101,7 @@ pub enum Misbehaviour {
 #[derive(Debug)]
 pub struct Reassembly {
     limits: Limits,
-    incomplete: BTreeMap<u32, Incomplete>,
+    incomplete: HashMap<u32, Incomplete>,
     finished: Finished,
     /// Bytes held for `incomplete`.
     held: usize,
@@ -114,7 +114,7 @@ impl Reassembly {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            incomplete: BTreeMap::new(),
+            incomplete: HashMap::new(),
             finished: Finished::default(),
             held: 0,
             due: None,

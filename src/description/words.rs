@@ -1,7 +1,5 @@
 //! What only our own kind understands, agreed upon in one line of the SDP.
 
-use std::collections::BTreeMap;
-
 /// Bytes of the longest line that is read or written. An SDP is a few KiB and a relay message at most 1 MiB.
 pub const MAX_LINE_BYTES: usize = 1024;
 
@@ -15,7 +13,10 @@ const VERSION: &str = "1";
 /// What a word stands for is used only after both sides have said it. Words that are not known mean nothing. The line
 /// of a later version is read like version 1: it lists words too.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Words(BTreeMap<String, Option<String>>);
+pub struct Words(
+    /// By key.
+    Vec<(String, Option<String>)>,
+);
 
 impl Words {
     /// No words; to be told apart from not being our kind, which is `None` of [`Words::parse`].
@@ -36,19 +37,21 @@ impl Words {
         let mut words = Self::new();
         for part in parts.filter(|part| is_word(part)) {
             let (key, value) = split(part);
-            words.0.entry(key.to_owned()).or_insert(value.map(str::to_owned));
+            if let Err(at) = words.find(key) {
+                words.0.insert(at, (key.to_owned(), value.map(str::to_owned)));
+            }
         }
         Some(words)
     }
 
     /// Whether `word` was said, alone or with a value.
     pub fn contains(&self, word: &str) -> bool {
-        self.0.contains_key(word)
+        self.find(word).is_ok()
     }
 
     /// The value of `key=value`.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.as_deref()
+        self.0[self.find(key).ok()?].1.as_deref()
     }
 
     /// Says `word`, or `key=value` in place of what was said of that key. What cannot stand in the line (empty, not
@@ -58,14 +61,16 @@ impl Words {
         if !is_word(word) {
             return false;
         }
-        let before = self.0.insert(key.to_owned(), value.map(str::to_owned));
+        let before = self.clone();
+        let entry = (key.to_owned(), value.map(str::to_owned));
+        match self.find(key) {
+            Ok(at) => self.0[at] = entry,
+            Err(at) => self.0.insert(at, entry),
+        }
         if self.to_line().len() <= MAX_LINE_BYTES {
             return true;
         }
-        match before {
-            Some(value) => self.0.insert(key.to_owned(), value),
-            None => self.0.remove(key),
-        };
+        *self = before;
         false
     }
 
@@ -81,6 +86,11 @@ impl Words {
             }
         }
         line
+    }
+
+    /// Where a key is, or belongs.
+    fn find(&self, key: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| other.as_str().cmp(key))
     }
 }
 

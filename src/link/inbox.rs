@@ -5,7 +5,7 @@ use crate::chunk::Frame;
 use crate::counter::Statistics;
 use crate::reassembly::{Limits, Reassembly};
 use crate::{Config, Error, Message};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 use web_time::Instant;
 
@@ -47,7 +47,7 @@ impl Inbox {
     pub(crate) fn keep_order(&mut self, max_bytes: u64) {
         self.order = Some(Sequencer {
             next: 0,
-            held: BTreeMap::new(),
+            held: HashMap::new(),
             bytes: 0,
             max_bytes,
         });
@@ -180,10 +180,15 @@ impl Inbox {
     }
 }
 
+/// What keeping a message aside takes: its map entry and the map's spare room too, rounded up.
+fn held_bytes(message: &Message) -> u64 {
+    message.weight() as u64 + 128
+}
+
 /// Restores the order of sending, which striping over channels loses.
 struct Sequencer {
     next: u32,
-    held: BTreeMap<u32, Message>,
+    held: HashMap<u32, Message>,
     bytes: u64,
     max_bytes: u64,
 }
@@ -194,7 +199,7 @@ impl Sequencer {
             return Err(Error::PeerMisbehaved(format!("message number {stream_id} came twice")));
         }
         if stream_id != self.next {
-            self.bytes += message.weight() as u64;
+            self.bytes += held_bytes(&message);
             self.held.insert(stream_id, message);
             if self.bytes > self.max_bytes {
                 let text = format!("message number {} did not come before too many later ones", self.next);
@@ -205,9 +210,13 @@ impl Sequencer {
         let mut ready = vec![message];
         self.next = self.next.wrapping_add(1);
         while let Some(message) = self.held.remove(&self.next) {
-            self.bytes -= message.weight() as u64;
+            self.bytes -= held_bytes(&message);
             ready.push(message);
             self.next = self.next.wrapping_add(1);
+        }
+        if self.held.is_empty() {
+            // A map does not shrink by itself.
+            self.held = HashMap::new();
         }
         Ok(ready)
     }
@@ -222,7 +231,7 @@ mod tests {
     fn sequencer() -> Sequencer {
         Sequencer {
             next: 0,
-            held: BTreeMap::new(),
+            held: HashMap::new(),
             bytes: 0,
             max_bytes: 1000,
         }

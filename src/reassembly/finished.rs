@@ -1,7 +1,7 @@
 //! A bounded memory of the messages that are over.
 
 use crate::chunk::Kind;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// How many message numbers are remembered. A late chunk follows its message closely, if at all.
 const REMEMBERED: usize = 1024;
@@ -15,29 +15,24 @@ pub(super) enum Outcome {
     Refused,
 }
 
-/// The last messages of several chunks that are over, by number.
+/// The last messages of several chunks that are over, oldest first. So few are searched one by one.
 #[derive(Debug, Default)]
-pub(super) struct Finished {
-    outcomes: BTreeMap<u32, Outcome>,
-    /// At least the numbers in `outcomes`, oldest first.
-    order: VecDeque<u32>,
-}
+pub(super) struct Finished(VecDeque<(u32, Outcome)>);
 
 impl Finished {
     pub(super) fn get(&self, stream_id: u32) -> Option<Outcome> {
-        self.outcomes.get(&stream_id).copied()
+        let found = self.0.iter().rfind(|(id, _)| *id == stream_id);
+        found.map(|(_, outcome)| *outcome)
     }
 
     pub(super) fn insert(&mut self, stream_id: u32, outcome: Outcome) {
-        self.outcomes.insert(stream_id, outcome);
-        self.order.push_back(stream_id);
-        if self.order.len() > REMEMBERED {
-            let oldest = self.order.pop_front();
-            oldest.and_then(|id| self.outcomes.remove(&id));
+        self.0.push_back((stream_id, outcome));
+        if self.0.len() > REMEMBERED {
+            self.0.pop_front();
         }
     }
 
     pub(super) fn forget(&mut self, stream_id: u32) {
-        self.outcomes.remove(&stream_id);
+        self.0.retain(|(id, _)| *id != stream_id);
     }
 }

@@ -3,15 +3,16 @@
 use crate::Message;
 use crate::chunk::Kind;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::string::FromUtf8Error;
 use web_time::Instant;
 
-/// Bytes that keeping a chunk aside takes, beside its payload: its map entry, allocation and header, rounded up.
-const WAITING_CHUNK_OVERHEAD: usize = 128;
+/// Bytes that keeping a chunk aside takes, beside its payload: its map entry with the map's spare room, allocation and
+/// header, rounded up.
+const WAITING_CHUNK_OVERHEAD: usize = 192;
 
 /// Bytes that keeping an incomplete message takes, beside its chunks, rounded up.
-const MESSAGE_OVERHEAD: usize = 256;
+const MESSAGE_OVERHEAD: usize = 512;
 
 /// The chunks of one message so far. Those in order are one growing buffer, so that it exists about once; only those
 /// that came early wait aside.
@@ -24,7 +25,7 @@ pub(super) struct Incomplete {
     buffer: Vec<u8>,
     merged: u32,
     /// Later chunks, by number.
-    waiting: BTreeMap<u32, Bytes>,
+    waiting: HashMap<u32, Bytes>,
     waiting_bytes: usize,
 }
 
@@ -36,7 +37,7 @@ impl Incomplete {
             last_progress: now,
             buffer: Vec::new(),
             merged: 0,
-            waiting: BTreeMap::new(),
+            waiting: HashMap::new(),
             waiting_bytes: 0,
         }
     }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::chunk::{Splitter, encode};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// The tests' clock: only differences matter.
 #[allow(clippy::disallowed_methods)]

@@ -4,9 +4,7 @@
 //! other types than expected as they came, so that the relay passes on what it need not understand.
 
 use super::message::DecodeError;
-use crate::json::write_string;
-use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use crate::json::{self, Members, write_string};
 use uuid::Uuid;
 
 /// A relay message whose values are still the sender's JSON.
@@ -91,7 +89,7 @@ impl Value<'_> {
     pub(super) fn text(self) -> String {
         match self.0 {
             "null" => String::new(),
-            json => serde_json::from_str(json).unwrap_or_else(|_| json.to_owned()),
+            json => json::text(json).unwrap_or_else(|| json.to_owned()),
         }
     }
 
@@ -106,12 +104,11 @@ impl Value<'_> {
 }
 
 /// The members of a JSON object that have not been taken yet.
-struct Fields<'a>(BTreeMap<String, &'a RawValue>);
+struct Fields<'a>(Members<'a>);
 
 impl<'a> Fields<'a> {
     fn read(text: &'a str) -> Result<Self, DecodeError> {
-        // Values are skipped, not built, without recursion: nesting costs no stack.
-        match serde_json::from_str(text) {
+        match Members::read(text) {
             Ok(fields) => Ok(Self(fields)),
             Err(error) => Err(DecodeError(format!("not a JSON object: {error}"))),
         }
@@ -119,25 +116,25 @@ impl<'a> Fields<'a> {
 
     fn message_type(&mut self) -> Result<String, DecodeError> {
         let value = self.take("message_type")?;
-        serde_json::from_str(value.0).map_err(|_| DecodeError("message_type is not a string".into()))
+        json::text(value.0).ok_or_else(|| DecodeError("message_type is not a string".into()))
     }
 
     fn take(&mut self, key: &str) -> Result<Value<'a>, DecodeError> {
-        match self.0.remove(key) {
-            Some(raw) => Ok(Value(raw.get())),
+        match self.0.take(key) {
+            Some(value) => Ok(Value(value)),
             None => Err(DecodeError(format!("{key} is missing"))),
         }
     }
 
     fn take_uuid(&mut self, key: &str) -> Result<Uuid, DecodeError> {
         let value = self.take(key)?;
-        let text: Option<String> = serde_json::from_str(value.0).ok();
-        text.and_then(|text| parse_uuid(&text))
+        json::text(value.0)
+            .and_then(|text| parse_uuid(&text))
             .ok_or_else(|| DecodeError(format!("{key} is not a UUID")))
     }
 
     fn finish(self) -> Result<(), DecodeError> {
-        match self.0.keys().next() {
+        match self.0.left() {
             Some(key) => Err(DecodeError(format!("unknown field {key:?}"))),
             None => Ok(()),
         }
@@ -186,9 +183,9 @@ impl Object {
     /// A value of another message: strings in canonical form, anything else as it came.
     fn value(&mut self, key: &str, value: Option<Value<'_>>) {
         let json = value.map_or("null", |value| value.0);
-        match serde_json::from_str::<String>(json) {
-            Ok(text) => self.string(key, &text),
-            Err(_) => self.raw(key, json),
+        match json::text(json) {
+            Some(text) => self.string(key, &text),
+            None => self.raw(key, json),
         }
     }
 
