@@ -109,6 +109,11 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    // As in most programs: what runs in `main` itself is woken by another thread each time.
+    tokio::spawn(execute()).await?
+}
+
+async fn execute() -> Result<()> {
     match Cli::parse().command {
         Command::Relay => relay().await,
         Command::Serve { stack, relay } => match stack {
