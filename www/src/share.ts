@@ -56,10 +56,10 @@ export class Share {
   download(path: string, entry: Entry): void {
     const transfer = new Transfer("down", entry.name, entry.size ?? 0, this.network.config?.name ?? "");
     this.#run(transfer, async (signal) => {
-      const sink = await openSink();
+      const sink = await openSink(entry.name, transfer.size);
       signal.cleanup(() => sink.discard());
       const hash = await this.#fetch(path, sink, signal, (stored) => transfer.progress(stored));
-      return { blob: await sink.close(), hash };
+      return { blob: (await sink.close()) ?? undefined, hash };
     });
   }
 
@@ -73,7 +73,7 @@ export class Share {
         files.push(found);
       }
       transfer.size = files.reduce((sum, { entry }) => sum + (entry.size ?? 0), 0);
-      const sink = await openSink();
+      const sink = await openSink(transfer.name, transfer.size);
       signal.cleanup(() => sink.discard());
       const zip = new ZipWriter(sink);
       let before = 0;
@@ -85,7 +85,7 @@ export class Share {
         before += found.entry.size ?? 0;
         transfer.progress(before);
       }
-      return { blob: await zip.close(), hash: "" };
+      return { blob: (await zip.close()) ?? undefined, hash: "" };
     });
   }
 
@@ -179,14 +179,14 @@ export class Share {
     offered.onStopped = (reason) => transfer.set("failed", reason);
     transfer.onAccept = () => {
       this.#run(transfer, async (signal) => {
-        const sink = await openSink();
+        const sink = await openSink(transfer.name, transfer.size);
         signal.cleanup(() => sink.discard());
         const hash = await new Promise<string>((resolve, reject) => {
           const incoming = receive(sink, transfer, resolve, reject);
           signal.onAbort(() => peer.stopIncoming(incoming, "cancelled by the receiver"));
           offered.accept(incoming);
         });
-        return { blob: await sink.close(), hash };
+        return { blob: (await sink.close()) ?? undefined, hash };
       });
       transfer.onRetry = undefined; // it is the other side that offers
     };
@@ -224,7 +224,8 @@ export class Share {
         if (blob) save(blob, transfer.name);
       } catch (error) {
         signal.clean();
-        if (error instanceof Refused && error.code === "lost") transfer.set("interrupted", "waiting for the connection");
+        if (error instanceof DOMException && error.name === "AbortError") transfer.set("cancelled"); // no place was chosen
+        else if (error instanceof Refused && error.code === "lost") transfer.set("interrupted", "waiting for the connection");
         else transfer.set("failed", error instanceof Error ? error.message : String(error));
       }
     };

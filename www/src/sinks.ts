@@ -3,8 +3,8 @@
 
 export interface Sink {
   write(data: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** The whole, on disk. */
-  close(): Promise<Blob>;
+  /** The whole, on disk; nothing where it is in its place already. */
+  close(): Promise<Blob | void>;
   /** Removes it. */
   discard(): Promise<void>;
 }
@@ -12,14 +12,33 @@ export interface Sink {
 /** Bytes that are gathered for one write. */
 const BLOCK = 4 << 20;
 
-export async function openSink(): Promise<Sink> {
+/** For a file of this size. Where the browser gives too little room (a private window), a person chooses a place. */
+export async function openSink(name: string, size: number): Promise<Sink> {
   const folder = await privateFolder();
+  if (folder && !(await hasRoom(size)) && "showSaveFilePicker" in window) return pickedSink(name);
   if (folder) {
-    const name = unique();
-    const handle = await folder.getFileHandle(name, { create: true });
-    return new FileSink(folder, name, handle, await handle.createWritable());
+    const own = unique();
+    const handle = await folder.getFileHandle(own, { create: true });
+    return new FileSink(folder, own, handle, await handle.createWritable());
   }
   return new BlobSink(await database());
+}
+
+async function hasRoom(size: number): Promise<boolean> {
+  const { quota = Infinity, usage = 0 } = await navigator.storage.estimate();
+  return size < quota - usage;
+}
+
+/** Straight to where it shall be; nothing is left to be saved at the end. */
+async function pickedSink(suggestedName: string): Promise<Sink> {
+  type Picker = (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
+  const picker = (window as unknown as { showSaveFilePicker: Picker }).showSaveFilePicker;
+  const stream = await (await picker.call(window, { suggestedName })).createWritable();
+  return {
+    write: (data) => stream.write(data),
+    close: async () => void (await stream.close()),
+    discard: () => stream.abort().catch(() => {}), // it was closed
+  };
 }
 
 /** Gives a finished download to the browser's own downloads. */

@@ -49,7 +49,7 @@ export class ZipWriter {
     await this.#write(new Record().u32(0x08074b50).u32(item.crc).u64(item.size).u64(item.size).done());
   }
 
-  async close(): Promise<Blob> {
+  async close(): Promise<Blob | void> {
     const start = this.#offset;
     for (const item of this.#items) await this.#write(directoryEntry(item));
     const size = this.#offset - start;
