@@ -14,6 +14,9 @@ const HTML_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-ev
     img-src 'self' data: blob:; connect-src 'self' ws: wss:; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
+/// A status, and why.
+type Refusal = (StatusCode, &'static str);
+
 /// Who may come in, and what the page is told.
 #[derive(Debug)]
 pub(super) struct Door {
@@ -32,13 +35,13 @@ pub(super) fn router(door: Door, relay: Router) -> Router {
 
 async fn answer(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     if let Err(refusal) = door.check_host(request.headers()) {
-        return refusal;
+        return refusal.into_response();
     }
     let path = request.uri().path();
     if request.headers().contains_key(UPGRADE) {
         return match door.check_client(&request) {
             Ok(()) => next.run(request).await,
-            Err(refusal) => refusal,
+            Err(refusal) => refusal.into_response(),
         };
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -47,7 +50,7 @@ async fn answer(State(door): State<Arc<Door>>, request: Request, next: Next) -> 
     match path {
         "/config.json" => match door.check_client(&request) {
             Ok(()) => file("application/json", door.config.to_string().into_bytes()),
-            Err(refusal) => refusal,
+            Err(refusal) => refusal.into_response(),
         },
         "/healthz" => next.run(request).await,
         path => match assets::find(path) {
@@ -71,12 +74,12 @@ fn file(kind: &'static str, content: impl IntoResponse) -> Response {
 impl Door {
     /// A name that someone else has pointed at this computer (DNS rebinding) must not get a page of theirs in: without a
     /// token only addresses and this computer's own names are answered.
-    fn check_host(&self, headers: &HeaderMap) -> Result<(), Response> {
+    fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         if self.token.is_some() || self.is_own(text(headers, &HOST)) {
             return Ok(());
         }
         let reason = "Without --token this server answers to its address only, such as http://127.0.0.1:8700/.\n";
-        Err((StatusCode::MISDIRECTED_REQUEST, reason).into_response())
+        Err((StatusCode::MISDIRECTED_REQUEST, reason))
     }
 
     fn is_own(&self, host: &str) -> bool {
@@ -90,20 +93,20 @@ impl Door {
     }
 
     /// With a token: the right one. Without: no page of another address, which any browser would let connect.
-    fn check_client(&self, request: &Request) -> Result<(), Response> {
+    fn check_client(&self, request: &Request) -> Result<(), Refusal> {
         let Some(token) = &self.token else {
             let (origin, host) = (text(request.headers(), &ORIGIN), text(request.headers(), &HOST));
             let same = origin.is_empty() || origin.split_once("://").is_some_and(|(_, from)| from == host);
             return match same {
                 true => Ok(()),
-                false => Err((StatusCode::FORBIDDEN, "Pages of other addresses may not connect.\n").into_response()),
+                false => Err((StatusCode::FORBIDDEN, "Pages of other addresses may not connect.\n")),
             };
         };
         let given = given_token(request);
         match given {
             Some(given) if same(&given, token) => Ok(()),
-            Some(_) => Err((StatusCode::UNAUTHORIZED, "wrong-token\n").into_response()),
-            None => Err((StatusCode::UNAUTHORIZED, "missing-token\n").into_response()),
+            Some(_) => Err((StatusCode::UNAUTHORIZED, "wrong-token\n")),
+            None => Err((StatusCode::UNAUTHORIZED, "missing-token\n")),
         }
     }
 }
