@@ -165,7 +165,8 @@ pub struct Entry {
 }
 
 /// A path that names something below a folder and nothing outside of it: no empty part, no `.` or `..`, not absolute.
-/// Empty is the folder itself. Links on the disk are the caller's to check.
+/// Empty is the folder itself. Links on the disk, and what
+/// one system alone takes for a separator or a drive, are the caller's to check.
 ///
 /// # Errors
 /// Which of those it is.
@@ -187,8 +188,6 @@ fn check_component(name: &str) -> Result<(), NameError> {
         "" => Err(NameError::Empty),
         "." | ".." => Err(NameError::Relative),
         name if name.contains(['\0', '/']) => Err(NameError::Relative),
-        // On Windows a backslash separates too, and a colon may name a drive.
-        name if cfg!(windows) && name.contains(['\\', ':']) => Err(NameError::Absolute),
         _ => Ok(()),
     }
 }
