@@ -165,8 +165,8 @@ pub struct Entry {
 }
 
 /// A path that names something below a folder and nothing outside of it: no empty part, no `.` or `..`, not absolute.
-/// Empty is the folder itself. Links on the disk, and what
-/// one system alone takes for a separator or a drive, are the caller's to check.
+/// Empty is the folder itself. Links on the disk, and what one system alone takes for a separator or a drive, are the
+/// caller's to check.
 ///
 /// # Errors
 /// Which of those it is.
