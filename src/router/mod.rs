@@ -7,6 +7,7 @@
 //! Feed it by [`Router::handle`], carry out everything [`Router::poll_output`] gives, and come back at
 //! [`Router::next_deadline`]. `driver.rs` does this with a platform, the simulator with a virtual clock.
 
+mod links;
 mod request;
 mod signaling;
 
@@ -17,7 +18,8 @@ use crate::link::{Context, Link, LinkId, State};
 use crate::platform::{Event, RtcCommand, RtcId, SocketId};
 use crate::relay::{PeerConnectionMessage, Registration, Session, SessionOutput};
 use crate::{Config, Error, Message};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use links::Links;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use uuid::Uuid;
 use web_time::Instant;
@@ -85,7 +87,7 @@ pub struct Router {
     url: String,
     me: Registration,
     session: Session,
-    pub(crate) links: BTreeMap<LinkId, Link>,
+    pub(crate) links: Links,
     by_peer: HashMap<Uuid, LinkId>,
     by_rtc: HashMap<RtcId, LinkId>,
     /// Of links that have ended: whose messages the user has yet to take, and their weight.
@@ -111,7 +113,7 @@ impl Router {
             url,
             me,
             session,
-            links: BTreeMap::new(),
+            links: Links::default(),
             by_peer: HashMap::new(),
             by_rtc: HashMap::new(),
             unread: HashMap::new(),
@@ -210,6 +212,13 @@ impl Router {
             next_rtc: &mut self.next_rtc,
         };
         let result = step(link, &mut cx);
+        self.keep_books(id, before);
+        Some(result)
+    }
+
+    /// After a link's step: whose events are its, and whether it is history.
+    fn keep_books(&mut self, id: LinkId, before: Option<RtcId>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
         let after = link.rtc();
         if before != after {
             before.map(|rtc| self.by_rtc.remove(&rtc));
@@ -222,7 +231,6 @@ impl Router {
             }
             self.forget(id);
         }
-        Some(result)
     }
 
     /// In managed mode an ended link is history; in manual mode the user's handle may still ask for it.
@@ -242,7 +250,7 @@ impl Router {
 
     fn add_link(&mut self, id: LinkId, peer: Option<Uuid>, channels: u16) -> &mut Link {
         let (config, links) = (&self.config, &mut self.links);
-        links.entry(id).or_insert_with(|| Link::new(id, peer, channels, config))
+        links.get_or_insert_with(id, || Link::new(id, peer, channels, config))
     }
 
     /// A new managed link to a peer, which replaces whatever there was in the books.
@@ -282,12 +290,11 @@ impl Router {
     }
 
     fn offer_deferred(&mut self, now: Instant) {
-        let over = |links: &BTreeMap<LinkId, Link>, old| links.get(old).is_none_or(Link::is_ended);
         let links = &self.links;
         let due: Vec<LinkId> = self
             .deferred
             .iter()
-            .filter(|(_, old)| over(links, old))
+            .filter(|(_, old)| links.get(old).is_none_or(Link::is_ended))
             .map(|(new, _)| *new)
             .collect();
         self.deferred.retain(|(new, _)| !due.contains(new));

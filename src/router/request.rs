@@ -296,7 +296,7 @@ impl Router {
             return self.done(id);
         }
         self.closing.get_or_insert_default().push(id);
-        for link in self.links.keys().copied().collect::<Vec<_>>() {
+        for link in self.links.values().map(|link| link.id).collect::<Vec<_>>() {
             self.with_link(now, link, |link, cx| link.close(cx, None));
         }
     }

@@ -362,7 +362,7 @@ fn a_dropped_connection_made_by_hand_is_forgotten() {
     let later = now + Duration::from_secs(31);
     r.handle(later, Input::Timeout);
     assert!(
-        r.links.is_empty(),
+        r.links.values().next().is_none(),
         "kept; deadline past: {}",
         r.next_deadline().is_some_and(|at| at <= later)
     );

@@ -26,7 +26,7 @@ pub(super) fn from_message(message: &Message) -> JsValue {
 }
 
 pub(super) fn uuid(text: &str) -> JsResult<Uuid> {
-    Uuid::parse_str(text).map_err(|_| invalid(format!("{text:?} is not a UUID")))
+    Uuid::try_parse(text).map_err(|_| invalid(format!("{text:?} is not a UUID")))
 }
 
 pub(super) fn get(object: &JsValue, key: &str) -> JsValue {
