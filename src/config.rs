@@ -93,7 +93,8 @@ pub struct Config {
     pub reconnect: Reconnect,
     /// STUN and TURN servers. Default ProxyStore's `stun:stun.l.google.com:19302`; empty uses none.
     pub ice_servers: Vec<IceServer>,
-    /// The longest wait for STUN and TURN servers before set-up goes on without them. Default 1 s.
+    /// The longest wait for STUN and TURN servers before set-up goes on without them, both sides together (each waits
+    /// half as long). Default 1 s.
     pub gather_timeout: Duration,
     /// The time for setting up a connection. Default 30 s (ProxyStore's).
     pub connect_timeout: Duration,

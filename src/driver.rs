@@ -83,6 +83,8 @@ impl<P: Platform> Driver<P> {
             }
             self.take_what_is_there();
         }
+        self.rtcs.clear();
+        self.platform.settled().await;
     }
 
     async fn next(&mut self) -> Woken {

@@ -34,7 +34,7 @@ impl Stage {
                 "this host has no usable network address; connect it to a network or configure a STUN or TURN server"
             }
             Self::Ice => {
-                "the peers found no path to each other: a firewall or NAT is between them; configure a TURN server (`crosspeer doctor` tells the NAT kind)"
+                "the peers found no path to each other: a firewall or NAT is between them; configure a TURN server that both can reach (`crosspeer doctor` tells the NAT kind)"
             }
             Self::Dtls => "something on the path drops or alters packets, or the peer runs an incompatible version",
             Self::Channels => {

@@ -216,6 +216,11 @@ pub trait Platform {
     fn open_rtc(&self, id: RtcId, config: &Config, events: Events) -> Self::Rtc;
     /// Starts opening a WebSocket that reports as `id`.
     fn open_socket(&self, id: SocketId, url: &str, config: &Config, events: Events) -> Self::Socket;
+    /// Ends when every peer connection that was closed has told its peer, as far as it can be waited for: a program may
+    /// end right afterwards.
+    fn settled(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
     /// This host's name, for the relay.
     fn host_name(&self) -> Option<String>;
 }

@@ -98,9 +98,24 @@ impl From<tungstenite::Error> for End {
                 http_status: Some(response.status().as_u16()),
                 code: None,
             },
-            error => Self::because(error.to_string()),
+            error => Self::because(explain(&error.to_string())),
         }
     }
+}
+
+/// The TLS library's words with what to do about them.
+fn explain(error: &str) -> String {
+    let hint = if error.contains("certificate") {
+        "the relay's certificate is not trusted: add its root to `tls.roots_pem` (`--ca`), or switch verification off \
+         for a test relay (`--insecure`)"
+    } else if error.contains("corrupt message") || error.contains("InvalidContentType") {
+        "the relay does not speak TLS here: try ws:// instead of wss://"
+    } else if error.contains("HTTP version") || error.contains("httparse") || error.contains("Handshake not finished") {
+        "this is not a plain WebSocket: try wss:// instead of ws://"
+    } else {
+        return error.to_owned();
+    };
+    format!("{error}; {hint}")
 }
 
 async fn run(url: &str, config: &Config, queued: mpsc::Receiver<String>, report: &impl Fn(SocketEvent)) -> End {

@@ -295,6 +295,17 @@ impl Hub {
         usize::from(incoming && self.accepts.load(Ordering::Acquire))
     }
 
+    /// Ends when the driver has.
+    pub(crate) async fn ended(&self) {
+        loop {
+            listener!(self.called => called);
+            if lock(&self.ended).is_some() {
+                return;
+            }
+            called.await;
+        }
+    }
+
     /// The next connection that a peer has made; its messages are claimed.
     pub(crate) async fn accept(&self) -> Result<Arc<Shared>> {
         if !self.accepts.swap(true, Ordering::AcqRel) {

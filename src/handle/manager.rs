@@ -153,9 +153,12 @@ impl PeerManager {
     /// None at present: where not everything could be delivered within `close_timeout`, a warning is logged.
     pub async fn close(&self) -> Result<()> {
         match self.node.caller.call(Request::CloseAll).await {
-            Err(crate::Error::Closed { .. }) => Ok(()),
-            result => result.map(|_| ()),
+            Ok(_) | Err(crate::Error::Closed { .. }) => {}
+            Err(error) => return Err(error),
         }
+        // The program may end now: only when the driver is through, every peer has been told.
+        self.node.hub.ended().await;
+        Ok(())
     }
 }
 

@@ -135,7 +135,7 @@ impl Actor {
         }
         let offer = engine.create_offer(None).await?;
         engine.set_local_description(offer).await?;
-        self.gathering = Some((SdpType::Offer, Instant::now() + self.config.gather_timeout));
+        self.gathering = Some((SdpType::Offer, self.gather_until()));
         Ok(())
     }
 
@@ -147,7 +147,7 @@ impl Actor {
         let answer = engine.create_answer(None).await?;
         engine.set_local_description(answer).await?;
         self.stage = Stage::Ice;
-        self.gathering = Some((SdpType::Answer, Instant::now() + self.config.gather_timeout));
+        self.gathering = Some((SdpType::Answer, self.gather_until()));
         self.reports.pace.hurry_for(self.config.connect_timeout);
         Ok(())
     }
@@ -163,11 +163,16 @@ impl Actor {
         Ok(())
     }
 
+    /// The offerer gathers, then the answerer: each gets half of the time.
+    fn gather_until(&self) -> Instant {
+        Instant::now() + self.config.gather_timeout / 2
+    }
+
     async fn open_engine(&mut self) -> Result<Arc<dyn PeerConnection>> {
         let runtime = TunedRuntime {
             pace: Arc::clone(&self.reports.pace),
             gate: Arc::clone(&self.gate),
-            resolve_until: Instant::now() + self.config.gather_timeout * 3 / 4,
+            resolve_until: Instant::now() + self.config.gather_timeout * 3 / 8,
         };
         let observer = Observer(self.reports.news.clone());
         let engine = setup::engine(&self.config, observer, runtime).await?;

@@ -15,6 +15,7 @@ mod setup;
 #[cfg(test)]
 mod tests;
 
+use crate::platform::OneRunning;
 use actor::Actor;
 use channel::{Credit, Reports, Write};
 use crosspeer::Config;
@@ -37,7 +38,13 @@ pub struct NativeRtc {
 impl NativeRtc {
     // Unbounded, since `execute` never waits: the link bounds writes by `Written`; the rest are a few each.
     #[allow(clippy::disallowed_methods)]
-    pub(crate) fn spawn(runtime: &tokio::runtime::Handle, id: RtcId, config: &Config, events: Events) -> Self {
+    pub(crate) fn spawn(
+        runtime: &tokio::runtime::Handle,
+        id: RtcId,
+        config: &Config,
+        events: Events,
+        running: OneRunning,
+    ) -> Self {
         let (commands, command_queue) = unbounded_channel();
         let (writes, write_queue) = unbounded_channel();
         let (news, news_queue) = unbounded_channel();
@@ -45,7 +52,11 @@ impl NativeRtc {
         let pace = Pace::new();
         let reports = Reports { id, events, news, pace };
         let actor = Actor::new(config, reports, writes.clone(), Arc::clone(&credit), Arc::clone(&gate));
-        runtime.spawn(actor.run(command_queue, news_queue, write_queue));
+        let run = actor.run(command_queue, news_queue, write_queue);
+        runtime.spawn(async move {
+            run.await;
+            drop(running);
+        });
         Self {
             commands,
             writes,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{
-    PeerConnectionEventHandler, RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState,
+    PeerConnectionEventHandler, RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionIceErrorEvent,
+    RTCPeerConnectionState,
 };
 
 /// News for the actor.
@@ -37,6 +38,11 @@ impl Observer {
 impl PeerConnectionEventHandler for Observer {
     async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
         self.tell(News::Ice(state));
+    }
+
+    async fn on_ice_candidate_error(&self, event: RTCPeerConnectionIceErrorEvent) {
+        let (url, code, text) = (event.url, event.error_code, event.error_text);
+        tracing::warn!(%url, code, text, "a STUN or TURN server refused; check its address and credentials");
     }
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {

@@ -28,7 +28,12 @@ struct Side {
 impl Side {
     fn new(config: &Config) -> Self {
         let (events, received) = Events::channel();
-        let rtc = NativeRtc::spawn(&tokio::runtime::Handle::current(), RtcId(1), config, events);
+        let rtc = crosspeer::platform::Platform::open_rtc(
+            &crate::Native::new(tokio::runtime::Handle::current()),
+            RtcId(1),
+            config,
+            events,
+        );
         Self { rtc, events: received }
     }
 
