@@ -84,8 +84,11 @@ impl World {
             SenderOutput::Done { id, .. } => assert_eq!(self.sent.insert(id, Ok(())), None),
             SenderOutput::Stopped { id, code, .. } => assert_eq!(self.sent.insert(id, Err(code)), None),
         }
+        // What is on its way of a file that has ended is dropped as it comes, and takes no room in the window.
+        let of = |m: &Message| u32::from_be_bytes(m.as_bytes()[4..8].try_into().unwrap());
         let blocks = self.to_receiver.iter().filter(|m| m.as_text().is_none());
-        assert!(blocks.map(|m| m.len() - 16).sum::<usize>() <= self.window);
+        let counted = blocks.filter(|m| !self.sent.contains_key(&of(m)));
+        assert!(counted.map(|m| m.len() - 16).sum::<usize>() <= self.window);
     }
 
     fn receiver_output(&mut self, output: ReceiverOutput) {
