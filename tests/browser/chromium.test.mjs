@@ -49,9 +49,10 @@ const online = (page) => page.locator("#status[data-state=online]").waitFor();
 const transfer = (page, name, state) => page.locator(`.transfer[data-name="${name}"][data-state="${state}"]`);
 const button = (page, name) => page.getByRole("button", { name, exact: true });
 
-/** Clicks what starts a download, and gives the file that the browser has saved. */
-async function saved(page, click) {
-  const [download] = await Promise.all([page.waitForEvent("download", { timeout: PATIENCE }), click()]);
+/** Clicks what starts a download, and gives the file that the browser has saved: of this name, where others come too. */
+async function saved(page, click, name) {
+  const predicate = (download) => name === undefined || download.suggestedFilename() === name;
+  const [download] = await Promise.all([page.waitForEvent("download", { predicate, timeout: PATIENCE }), click()]);
   return { name: download.suggestedFilename(), path: await download.path() };
 }
 
@@ -170,7 +171,7 @@ test("downloads and uploads run at once", async (t) => {
   for (const [at, name] of ["a", "b"].entries()) {
     await transfer(page, name, "done").waitFor();
     // Chromium asks people before it saves several files at once.
-    const { path } = await saved(page, () => button(page, `Save again ${name}`).click());
+    const { path } = await saved(page, () => button(page, `Save again ${name}`).click(), name);
     assert.equal(await hash(path), await hash(originals[at]));
   }
   await transfer(page, "c", "done").waitFor();
