@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line speaks on its terminal
 
 mod bench;
+mod browser_interop;
 mod browsers;
 mod demo;
 mod dependencies;

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the one test command.
 
 use crate::run::{Counts, Run};
-use crate::{browsers, dependencies, examples, guards, npm, tools, www};
+use crate::{browser_interop, browsers, dependencies, examples, guards, npm, tools, www};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::time::{Duration, Instant};
@@ -61,6 +61,11 @@ const STEPS: &[Step] = &[
         "npm",
         "the npm package in fresh Vite, webpack, TypeScript and Node projects",
         |counts| npm::check_node().and_then(|()| npm::test(counts)),
+    ),
+    step(
+        "browser-interop",
+        "pages of Chromium and Firefox with native peers, Python ProxyStore and each other",
+        browser_interop::test,
     ),
     step(
         "share",

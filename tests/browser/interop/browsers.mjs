@@ -68,12 +68,16 @@ class PagePeer {
     return this.page.evaluate(([what, request]) => globalThis.peer[what](request), [what, request]);
   }
 
-  send(to, sample) {
-    return this.ask("send", { to, sample });
+  send(peer, sample) {
+    return this.ask("send", { peer, sample });
   }
 
-  sendText(to, text) {
-    return this.ask("sendText", { to, text });
+  sendText(peer, text) {
+    return this.ask("sendText", { peer, text });
+  }
+
+  recvText() {
+    return this.ask("recvText");
   }
 
   recv() {

@@ -4,16 +4,11 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { BROWSERS, closeBrowsers, open } from "./browsers.mjs";
-import { digests, LARGEST, SAMPLES } from "./samples.js";
-import { native, proxystore, RELAYS, relay, site } from "./surroundings.mjs";
+import { meet, START } from "./peers.mjs";
+import { digests, LARGE_TEXT, LARGEST, LARGEST_TEXT, SAMPLES } from "./samples.js";
+import { RELAYS, relay, site } from "./surroundings.mjs";
 
 after(closeBrowsers);
-
-/** How each kind of peer comes to be at a relay. */
-const START = { native, ProxyStore: proxystore };
-for (const browser of BROWSERS) {
-  START[browser] = async (t, relay, channels = 1) => (await open(t, browser, await site(t))).join(relay, { channels });
-}
 
 const PAIRS = [
   ...BROWSERS.flatMap((browser) => ["native", "ProxyStore"].flatMap((other) => [[browser, other], [other, browser]])),
@@ -22,17 +17,6 @@ const PAIRS = [
   ["chromium", "firefox"],
   ["firefox", "chromium"],
 ];
-
-/** The first message of all, which makes the connection; milliseconds until it is there. */
-async function meet(offerer, answerer) {
-  const begun = performance.now();
-  const arrives = answerer.recv();
-  await offerer.sendText(answerer.uuid, "hello");
-  const { from, digest } = await arrives;
-  assert.equal(from, offerer.uuid);
-  assert.match(digest, /^text 5 /);
-  return Math.round(performance.now() - begun);
-}
 
 /** Sends one sample after the other; all arrive, in whatever order. Milliseconds. */
 async function send(from, to, samples) {
@@ -61,15 +45,34 @@ for (const kind of RELAYS) {
   }
 }
 
-// The relay and who offered make no difference any more here.
+for (const browser of BROWSERS) {
+  test(`${browser} and ProxyStore use the offerer's 4 channels`, async (t) => {
+    const url = await relay(t, "proxystore-relay");
+    for (const [offering, answering] of [[browser, "ProxyStore"], ["ProxyStore", browser]]) {
+      const [offerer, answerer] = [await START[offering](t, url, 4), await START[answering](t, url)];
+      await meet(offerer, answerer);
+      await Promise.all([send(offerer, answerer, SAMPLES), send(answerer, offerer, SAMPLES)]);
+    }
+  });
+
+  test(`${browser} tells others only mDNS names, as it does by default`, async (t) => {
+    const page = await open(t, browser, await site(t));
+    const kinds = await page.ask("candidates");
+    t.diagnostic(kinds.join(" "));
+    assert.deepEqual([...new Set(kinds)], ["mdns"]);
+  });
+}
+
+// Neither the relay nor who offered makes a difference any more here.
 for (const [one, other] of PAIRS.filter(([one], index) => BROWSERS.includes(one) && index !== PAIRS.length - 1)) {
+  const texts = other === "native" ? LARGEST_TEXT : LARGE_TEXT;
   test(`64 MiB go from ${one} to ${other} and back`, async (t) => {
     const url = await relay(t, "crosspeer-relay");
     const [here, there] = [await START[one](t, url), await START[other](t, url)];
     await meet(here, there);
-    for (const sample of LARGEST) {
+    for (const sample of [LARGEST, texts]) {
       const [to, back] = [await send(here, there, [sample]), await send(there, here, [sample])];
-      t.diagnostic(`${sample.kind}: ${to} ms there, ${back} ms back`);
+      t.diagnostic(`${sample.size >> 20} MiB ${sample.kind}: ${to} ms there, ${back} ms back`);
     }
   });
 }

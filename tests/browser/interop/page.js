@@ -15,10 +15,16 @@ globalThis.peer = {
     return peers.uuid;
   },
 
-  send: ({ to, sample }) => peers.send(to, make(sample)),
+  send: ({ peer, sample }) => peers.send(peer, make(sample)),
 
-  async sendText({ to, text }) {
-    await peers.send(to, text);
+  async sendText({ peer, text }) {
+    await peers.send(peer, text);
+  },
+
+  /** For short texts. */
+  async recvText() {
+    const { from, data } = await peers.recv();
+    return { from, text: data };
   },
 
   async recv() {
@@ -26,27 +32,30 @@ globalThis.peer = {
     return { from, digest: await digest(data) };
   },
 
-  /** Keeps the connection to a peer, for the requests below. */
-  async watch({ to }) {
-    connections.set(to, await peers.connect(to));
+  /** Keeps the connection to a peer, for `closed`. */
+  async watch({ peer }) {
+    connections.set(peer, await peers.connect(peer));
   },
 
-  /** The candidates that carry the watched connection, as types, and how long it took to be there. */
-  isCrosspeer: ({ to }) => connections.get(to).isCrosspeer,
-
-  closed: async ({ to }) => (await connections.get(to).closed).code,
+  /** The code of its end. */
+  closed: async ({ peer }) => (await connections.get(peer).closed).code,
 
   /** Sends the same again and again until that fails; the error's code. */
-  async flood({ to, sample }) {
+  async flood({ peer, sample }) {
     const message = make(sample);
     for (;;) {
-      const result = await outcome(peers.send(to, message));
+      const result = await outcome(peers.send(peer, message));
       if (result !== "ok") return result;
     }
   },
 
-  closeConnection: ({ to }) => peers.closeConnection(to),
-  close: () => peers.close(),
+  /** Sends these and closes, without waiting for anything in between. */
+  async sendAndClose({ peer, samples }) {
+    const sent = samples.map((sample) => peers.send(peer, make(sample)));
+    await Promise.all([...sent, peers.close()]);
+  },
+
+  closeConnection: ({ peer }) => peers.closeConnection(peer),
 
   /** The kinds of addresses that this browser offers to others. */
   async candidates() {

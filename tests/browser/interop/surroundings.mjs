@@ -16,7 +16,7 @@ const python = join(target, "venv/bin/python");
 const script = (name) => join(here, "../../python", name);
 
 /** Milliseconds that anything may take; nothing is expected to. */
-export const PATIENCE = 60_000;
+export const PATIENCE = 170_000;
 
 export const RELAYS = ["crosspeer-relay", "proxystore-relay"];
 
@@ -95,10 +95,11 @@ class Peer {
     return reply;
   }
 
-  send(to, sample) {
+  send(peer, sample) {
     const message = make(sample);
-    const packed = typeof message === "string" ? { text: message } : { base64: Buffer.from(message.buffer, 0, message.length).toString("base64") };
-    return this.ask("send", { peer: to, message: packed });
+    const base64 = () => Buffer.from(message.buffer, 0, message.length).toString("base64");
+    const packed = typeof message === "string" ? { text: message } : { base64: base64() };
+    return this.ask("send", { peer, message: packed });
   }
 
   async recv() {
@@ -106,8 +107,14 @@ class Peer {
     return { from, digest: await digest(message.text ?? Buffer.from(message.base64, "base64")) };
   }
 
-  sendText(to, text) {
-    return this.ask("send", { peer: to, message: { text } });
+  sendText(peer, text) {
+    return this.ask("send", { peer, message: { text } });
+  }
+
+  /** For short texts. */
+  async recvText() {
+    const { from, message } = await this.ask("recv");
+    return { from, text: message.text };
   }
 
   kill() {

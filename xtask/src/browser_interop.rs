@@ -1,0 +1,25 @@
+//! The step `browser-interop` of `cargo xtask test`: pages that use the npm package, with native peers, Python
+//! ProxyStore and each other.
+
+use crate::run::{Counts, Run, root, target};
+use crate::{browsers, npm, python};
+use anyhow::Result;
+
+/// Builds what the pages meet, and runs `tests/browser/interop`.
+pub(crate) fn test(counts: &mut Counts) -> Result<()> {
+    npm::check_node()?;
+    let package = target().join("npm/interop");
+    npm::assemble(&package, "js")?;
+    browsers::install()?;
+    python::environment()?;
+    let peers = ["--package", "crosspeer-relay", "--package", "crosspeer-tests", "--bins"];
+    Run::cargo().args(["build"]).args(peers).status()?;
+    let tests = root().join("tests/browser");
+    let install = Run::new("npm").args(["--prefix"]).args([&tests]);
+    install.args(["ci", "--no-audit", "--no-fund"]).status()?;
+    let run = Run::new("node").args(["--test", "--test-reporter=tap", "--test-concurrency=1", "--test-timeout=200000"]);
+    let run = run.args(["matrix", "lifecycle"].map(|file| tests.join(format!("interop/{file}.test.mjs"))));
+    run.env("CARGO_TARGET_DIR", target())
+        .env("CROSSPEER_PACKAGE", package)
+        .tests(counts)
+}
