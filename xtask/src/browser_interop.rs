@@ -20,7 +20,7 @@ pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     let run = Run::new("node").args([
         "--test",
         "--test-reporter=tap",
-        "--test-concurrency=1",
+        "--test-concurrency=2",
         "--test-timeout=200000",
     ]);
     let run = run.args(["matrix", "lifecycle"].map(|file| tests.join(format!("interop/{file}.test.mjs"))));

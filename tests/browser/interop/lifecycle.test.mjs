@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { BROWSERS, closeBrowsers, open } from "./browsers.mjs";
 import { meet, START } from "./peers.mjs";
 import { digests } from "./samples.js";
-import { proxystore, relay, site } from "./surroundings.mjs";
+import { LIMIT, proxystore, relay, site } from "./surroundings.mjs";
 
 after(closeBrowsers);
 
@@ -33,7 +33,7 @@ for (const browser of BROWSERS) {
     ["left", (page) => page.leave()],
   ]) {
     for (const other of others) {
-      test(`${other} learns at once that a page of ${browser} was ${how}`, async (t) => {
+      test(`${other} learns at once that a page of ${browser} was ${how}`, LIMIT, async (t) => {
         const url = await relay(t, "crosspeer-relay");
         const [page, peer] = [await START[browser](t, url), await START[other](t, url)];
         await meet(page, peer);
@@ -53,7 +53,7 @@ for (const browser of BROWSERS) {
   }
 
   for (const other of others) {
-    test(`what a page of ${browser} has sent arrives at ${other} though it closes`, async (t) => {
+    test(`what a page of ${browser} has sent arrives at ${other} though it closes`, LIMIT, async (t) => {
       const url = await relay(t, "crosspeer-relay");
       const [page, peer] = [await START[browser](t, url), await START[other](t, url)];
       await meet(page, peer);
@@ -65,7 +65,7 @@ for (const browser of BROWSERS) {
     });
   }
 
-  test(`a page of ${browser} notices that Python was killed, and its sends fail`, async (t) => {
+  test(`a page of ${browser} notices that Python was killed, and its sends fail`, LIMIT, async (t) => {
     const url = await relay(t, "crosspeer-relay");
     const [page, python] = [await START[browser](t, url), await proxystore(t, url)];
     await meet(page, python);
@@ -79,7 +79,7 @@ for (const browser of BROWSERS) {
     assert.equal(await flood, "connection-lost");
   });
 
-  test(`a page of ${browser} notices that Python closes, and both can call again`, async (t) => {
+  test(`a page of ${browser} notices that Python closes, and both can call again`, LIMIT, async (t) => {
     const url = await relay(t, "crosspeer-relay");
     const [page, python] = [await START[browser](t, url), await proxystore(t, url)];
     await meet(python, page);
@@ -94,7 +94,7 @@ for (const browser of BROWSERS) {
     await meet(python, page, "and the other way");
   });
 
-  test(`a page of ${browser} that is reloaded is back at Python under its own id`, async (t) => {
+  test(`a page of ${browser} that is reloaded is back at Python under its own id`, LIMIT, async (t) => {
     const url = await relay(t, "crosspeer-relay");
     const python = await proxystore(t, url);
     const page = await (await open(t, browser, await site(t))).join(url);

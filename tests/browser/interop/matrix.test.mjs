@@ -6,7 +6,7 @@ import { after, test } from "node:test";
 import { BROWSERS, closeBrowsers, open } from "./browsers.mjs";
 import { meet, START } from "./peers.mjs";
 import { digests, LARGE_TEXT, LARGEST, LARGEST_TEXT, SAMPLES } from "./samples.js";
-import { RELAYS, relay, site } from "./surroundings.mjs";
+import { LIMIT, RELAYS, relay, site } from "./surroundings.mjs";
 
 after(closeBrowsers);
 
@@ -35,7 +35,7 @@ async function send(from, to, samples) {
 
 for (const kind of RELAYS) {
   for (const [offering, answering] of PAIRS) {
-    test(`${offering} offers, ${answering} answers, through ${kind}`, async (t) => {
+    test(`${offering} offers, ${answering} answers, through ${kind}`, LIMIT, async (t) => {
       const url = await relay(t, kind);
       const offerer = await START[offering](t, url);
       const answerer = await START[answering](t, url);
@@ -46,7 +46,7 @@ for (const kind of RELAYS) {
 }
 
 for (const browser of BROWSERS) {
-  test(`${browser} and ProxyStore use the offerer's 4 channels`, async (t) => {
+  test(`${browser} and ProxyStore use the offerer's 4 channels`, LIMIT, async (t) => {
     const url = await relay(t, "proxystore-relay");
     for (const [offering, answering] of [[browser, "ProxyStore"], ["ProxyStore", browser]]) {
       const [offerer, answerer] = [await START[offering](t, url, 4), await START[answering](t, url)];
@@ -55,7 +55,7 @@ for (const browser of BROWSERS) {
     }
   });
 
-  test(`${browser} tells others only mDNS names, as it does by default`, async (t) => {
+  test(`${browser} tells others only mDNS names, as it does by default`, LIMIT, async (t) => {
     const page = await open(t, browser, await site(t));
     const kinds = await page.ask("candidates");
     t.diagnostic(kinds.join(" "));
@@ -66,7 +66,7 @@ for (const browser of BROWSERS) {
 // Neither the relay nor who offered makes a difference any more here.
 for (const [one, other] of PAIRS.filter(([one], index) => BROWSERS.includes(one) && index !== PAIRS.length - 1)) {
   const texts = other === "native" ? LARGEST_TEXT : LARGE_TEXT;
-  test(`64 MiB go from ${one} to ${other} and back`, async (t) => {
+  test(`64 MiB go from ${one} to ${other} and back`, LIMIT, async (t) => {
     const url = await relay(t, "crosspeer-relay");
     const [here, there] = [await START[one](t, url), await START[other](t, url)];
     await meet(here, there);

@@ -17,6 +17,8 @@ const script = (name) => join(here, "../../python", name);
 
 /** Milliseconds that anything may take; nothing is expected to. */
 export const PATIENCE = 170_000;
+/** For every test: what never comes is a failure. */
+export const LIMIT = { timeout: PATIENCE };
 
 export const RELAYS = ["crosspeer-relay", "proxystore-relay"];
 
