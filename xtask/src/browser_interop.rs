@@ -17,12 +17,7 @@ pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     let tests = root().join("tests/browser");
     let install = Run::new("npm").args(["--prefix"]).args([&tests]);
     install.args(["ci", "--no-audit", "--no-fund"]).status()?;
-    let run = Run::new("node").args([
-        "--test",
-        "--test-reporter=tap",
-        "--test-concurrency=2",
-        "--test-timeout=200000",
-    ]);
+    let run = Run::new("node").args(["--test", "--test-reporter=tap", "--test-concurrency=2"]);
     let run = run.args(["matrix", "lifecycle"].map(|file| tests.join(format!("interop/{file}.test.mjs"))));
     run.env("CARGO_TARGET_DIR", target())
         .env("CROSSPEER_PACKAGE", package)

@@ -1,6 +1,6 @@
 // Throughput and set-up of the package beside a data channel as a page uses it by itself, in one run:
 //
-//     cargo xtask npm; cargo build --release -p bench-peer; node tests/browser/interop/speed.mjs [SECONDS [ROUNDS]]
+//     cargo xtask npm; cargo build --release -p bench-peer; node tests/browser/interop/speed.mjs [SECONDS [ROUNDS [ROW]]]
 //
 // Both ends of a row are of the same stack where they are pages; a native end is always crosspeer, which takes the plain
 // page for one of its own kind. Stacks take turns; the table shows medians.
@@ -14,6 +14,7 @@ import { site } from "./surroundings.mjs";
 
 const SECONDS = Number(process.argv[2] ?? 2);
 const ROUNDS = Number(process.argv[3] ?? 3);
+const ONLY = process.argv[4] ?? "";
 const SIZE = 256 << 10;
 const BENCH = process.env.BENCH_PEER ?? join(import.meta.dirname, "../../../target/release/bench-peer");
 
@@ -68,7 +69,7 @@ for (const name of BROWSERS) {
     [`${name} -> native`, toNative],
     [`native -> ${name}`, fromNative],
     [`${name} -> ${name}`, toPage],
-  ]) {
+  ].filter(([row]) => row.includes(ONLY))) {
     const results = { crosspeer: [], plain: [] };
     for (let round = 0; round < ROUNDS; round++) {
       for (const stack of ["plain", "crosspeer"]) {
@@ -80,6 +81,7 @@ for (const name of BROWSERS) {
     const of = (stack, what) => median(results[stack].map((result) => result[what]));
     const [rate, plain] = [of("crosspeer", "rate"), of("plain", "rate")];
     const share = `${Math.round((100 * rate) / plain)} %`.padStart(7);
+    if (process.env.VERBOSE) console.error(JSON.stringify(results));
     const setups = shown(of("crosspeer", "setup"), 0) + shown(of("plain", "setup"), 0);
     console.log(`${row.padEnd(30)} ${shown(rate, 1)}${shown(plain, 1)} ${share}   ${setups}`);
   }
