@@ -1,7 +1,7 @@
 //! The step `browser-interop` of `cargo xtask test`: pages that use the npm package, with native peers, Python
 //! ProxyStore and each other.
 
-use crate::run::{Counts, Run, root, target};
+use crate::run::{Counts, Run, build_programs, root, target};
 use crate::{browsers, npm, python};
 use anyhow::Result;
 
@@ -12,8 +12,7 @@ pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     npm::assemble(&package, "js")?;
     browsers::install()?;
     python::environment()?;
-    let peers = ["--package", "crosspeer-relay", "--package", "crosspeer-tests", "--bins"];
-    Run::cargo().args(["build"]).args(peers).status()?;
+    build_programs()?;
     let tests = root().join("tests/browser");
     let install = Run::new("npm").args(["--prefix"]).args([&tests]);
     install.args(["ci", "--no-audit", "--no-fund"]).status()?;

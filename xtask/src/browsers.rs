@@ -1,7 +1,7 @@
 //! Tests in real browsers and under Node: the tools for them, and the step `browsers` of `cargo xtask test`.
 
 use crate::examples::{Ended, free_port, wait_for};
-use crate::run::{Counts, Run, root, target};
+use crate::run::{Counts, Run, build_programs, root, target};
 use crate::tools;
 use anyhow::{Context as _, Result};
 use std::ffi::OsString;
@@ -72,7 +72,7 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn start() -> Result<Self> {
-        Run::cargo().args(["build", "--package", "crosspeer-relay"]).status()?;
+        build_programs()?;
         let port = free_port()?;
         let mut relay = Command::new(target().join("debug/crosspeer-relay"));
         relay

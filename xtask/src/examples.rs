@@ -3,7 +3,7 @@
 //! A block of code that follows `<!-- file: PATH -->` must be that file, without its leading comment lines.
 
 use crate::python;
-use crate::run::{Run, target};
+use crate::run::{Run, build_programs, target};
 use anyhow::{Context as _, Result, bail};
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -74,9 +74,7 @@ impl Drop for Ended {
 
 /// Runs the examples, each through a relay of our own.
 pub(crate) fn run() -> Result<()> {
-    Run::cargo()
-        .args(["build", "--workspace", "--all-features", "--bins", "--examples"])
-        .status()?;
+    build_programs()?;
     let debug = target().join("debug");
     let port = free_port()?;
     let mut relay = Command::new(debug.join("crosspeer"));

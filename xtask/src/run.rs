@@ -222,3 +222,11 @@ mod tests {
         assert_eq!(Counts::read("# fail 1"), counts(0, 1, 0));
     }
 }
+
+/// Builds every program and example. One command for all steps: any other selection of packages would unify their
+/// features in another way, and compile the whole engine again.
+pub(crate) fn build_programs() -> Result<()> {
+    Run::cargo()
+        .args(["build", "--workspace", "--all-features", "--bins", "--examples"])
+        .status()
+}

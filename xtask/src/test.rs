@@ -1,6 +1,6 @@
 //! `cargo xtask test`: the one test command.
 
-use crate::run::{Counts, Run};
+use crate::run::{Counts, Run, build_programs};
 use crate::{browser_interop, browsers, dependencies, examples, guards, npm, tools, www};
 use anyhow::{Result, bail};
 use clap::Args;
@@ -174,11 +174,14 @@ fn unit_tests(counts: &mut Counts) -> Result<()> {
         return nextest("not package(crosspeer-tests)", counts);
     }
     println!("cargo-nextest is not installed: cargo test runs these and the interop tests together");
+    build_programs()?;
     cargo_test("--tests", counts)
 }
 
 fn interop(counts: &mut Counts) -> Result<()> {
     if tools::has_nextest() {
+        // The tests run the `crosspeer` command; none of them has the time to compile it.
+        build_programs()?;
         return nextest("package(crosspeer-tests)", counts);
     }
     println!("ran with step `tests`");
@@ -187,12 +190,13 @@ fn interop(counts: &mut Counts) -> Result<()> {
 
 fn nextest(filter: &str, counts: &mut Counts) -> Result<()> {
     let nextest = Run::cargo().args(["nextest", "run", "--workspace", "--all-features", "--no-tests=pass"]);
-    nextest.args(["-E", filter]).tests(counts)
+    nextest.args(["-E", filter]).env("CROSSPEER_BUILT", "1").tests(counts)
 }
 
 fn cargo_test(what: &str, counts: &mut Counts) -> Result<()> {
     Run::cargo()
         .args(["test", "--workspace", "--all-features", what])
+        .env("CROSSPEER_BUILT", "1")
         .tests(counts)
 }
 

@@ -1,7 +1,7 @@
 //! The page of `crosspeer share`: `cargo xtask www` builds it into `www/dist`, which the command's build puts into the
 //! binary. The step `share` of `cargo xtask test` tries it in Chromium and Firefox.
 
-use crate::run::{Counts, Run, root, target};
+use crate::run::{Counts, Run, build_programs, root, target};
 use crate::{browsers, npm};
 use anyhow::Result;
 use std::ffi::OsString;
@@ -23,7 +23,7 @@ pub(crate) fn www() -> Result<()> {
 pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     www()?;
     browsers::install()?;
-    Run::cargo().args(["build", "--package", "crosspeer-cli"]).status()?;
+    build_programs()?;
     let tests = root().join("tests/browser");
     let install = Run::new("npm").args(["--prefix"]).args([&tests]);
     install.args(["ci", "--no-audit", "--no-fund"]).status()?;
