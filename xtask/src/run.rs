@@ -195,6 +195,14 @@ fn plain(line: &str) -> String {
     text
 }
 
+/// Builds every program and example. One command for all steps: any other selection of packages would unify their
+/// features in another way, and compile the whole engine again.
+pub(crate) fn build_programs() -> Result<()> {
+    Run::cargo()
+        .args(["build", "--workspace", "--all-features", "--bins", "--examples"])
+        .status()
+}
+
 #[cfg(test)]
 mod tests {
     use super::Counts;
@@ -221,12 +229,4 @@ mod tests {
         assert_eq!(Counts::read("# pass 6"), counts(6, 0, 0));
         assert_eq!(Counts::read("# fail 1"), counts(0, 1, 0));
     }
-}
-
-/// Builds every program and example. One command for all steps: any other selection of packages would unify their
-/// features in another way, and compile the whole engine again.
-pub(crate) fn build_programs() -> Result<()> {
-    Run::cargo()
-        .args(["build", "--workspace", "--all-features", "--bins", "--examples"])
-        .status()
 }
