@@ -107,12 +107,9 @@ pub(crate) struct Link {
     local_ufrag: Option<String>,
     has_candidates: bool,
     remote_ufrag: Option<String>,
-    say_ordered: bool,
-    max_message_bytes: u64,
     /// What both sides understand beyond ProxyStore's protocol.
     agreed: setup::Agreed,
-    /// Labels' promise, known from the first channel at the answerer.
-    expected_channels: Option<usize>,
+    /// As many as the labels promise; at the answerer none before the first has come.
     open_channels: Vec<bool>,
     setup_deadline: Option<Instant>,
     silent_since: Option<Instant>,
@@ -162,10 +159,7 @@ impl Link {
             local_ufrag: None,
             has_candidates: false,
             remote_ufrag: None,
-            say_ordered: config.ordered,
-            max_message_bytes: config.max_message_bytes,
             agreed: setup::Agreed::default(),
-            expected_channels: None,
             open_channels: Vec::new(),
             setup_deadline: None,
             silent_since: None,

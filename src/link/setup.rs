@@ -70,7 +70,6 @@ impl Link {
     pub(crate) fn offer(&mut self, cx: &mut Context<'_>) {
         self.start(cx, Phase::Offering);
         self.open_channels = vec![false; usize::from(self.channels)];
-        self.expected_channels = Some(self.open_channels.len());
         self.command(
             cx,
             RtcCommand::Offer {
@@ -84,7 +83,6 @@ impl Link {
     pub(crate) fn accept_offer(&mut self, cx: &mut Context<'_>, offer: &str) {
         self.start(cx, Phase::Answering);
         self.open_channels.clear();
-        self.expected_channels = None;
         self.remote_ufrag = description::ice_ufrag(offer).map(str::to_owned);
         self.agree(cx, offer);
         let (offer, send_buffer) = (description::prepare_remote(offer), self.agreed.buffer);
@@ -121,7 +119,7 @@ impl Link {
     }
 
     /// The engine has described itself: this is to be signalled.
-    pub(super) fn on_local_description(&mut self, local: SessionDescription) {
+    pub(super) fn on_local_description(&mut self, cx: &Context<'_>, local: SessionDescription) {
         let offer = local.sdp_type == SdpType::Offer;
         let expected = if offer { Phase::Offering } else { Phase::Answering };
         if self.phase != expected {
@@ -129,7 +127,7 @@ impl Link {
         }
         self.local_ufrag = description::ice_ufrag(&local.sdp).map(str::to_owned);
         self.has_candidates = description::candidates(&local.sdp).next().is_some();
-        let sdp = description::prepare_local(&local.sdp, &self.words(offer));
+        let sdp = description::prepare_local(&local.sdp, &self.words(cx.config, offer));
         let description = Description::Session(SessionDescription {
             sdp_type: local.sdp_type,
             sdp,
@@ -148,13 +146,13 @@ impl Link {
         }
     }
 
-    fn words(&self, offer: bool) -> Words {
+    fn words(&self, config: &Config, offer: bool) -> Words {
         let mut words = Words::new();
         words.insert("bye");
-        if self.say_ordered {
+        if config.ordered {
             words.insert("ordered");
         }
-        words.insert(&format!("max={}", self.max_message_bytes));
+        words.insert(&format!("max={}", config.max_message_bytes));
         if let (false, Some(ufrag)) = (offer, &self.remote_ufrag) {
             words.insert(&format!("for={ufrag}"));
         }
@@ -167,12 +165,9 @@ impl Link {
 
     pub(super) fn on_channel_open(&mut self, cx: &mut Context<'_>, channel: u16, label: &str) {
         let channel = usize::from(channel);
-        if self.expected_channels.is_none() {
+        if self.open_channels.is_empty() {
             match channels_of(label) {
-                Some(count) => {
-                    self.expected_channels = Some(count);
-                    self.open_channels = vec![false; count];
-                }
+                Some(count) => self.open_channels = vec![false; count],
                 None => return self.end(cx, bad_channel(label)),
             }
         }
@@ -215,8 +210,6 @@ impl Link {
         self.rtc = Some(rtc);
         let began = self.state();
         (self.phase, self.stage, self.signal) = (phase, Stage::Candidates, None);
-        self.say_ordered = cx.config.ordered;
-        self.max_message_bytes = cx.config.max_message_bytes;
         self.inbox.restart(cx.config);
         self.candidates = 0;
         self.setup_deadline = Some(cx.now + cx.config.connect_timeout);

@@ -20,7 +20,7 @@ impl Link {
     /// Takes what the platform reports of this link's peer connection.
     pub(crate) fn on_event(&mut self, cx: &mut Context<'_>, event: RtcEvent) {
         match event {
-            RtcEvent::LocalDescription(local) => self.on_local_description(local),
+            RtcEvent::LocalDescription(local) => self.on_local_description(cx, local),
             RtcEvent::Progress(stage) => self.on_progress(stage),
             RtcEvent::ChannelOpen { channel, label } => self.on_channel_open(cx, channel, &label),
             RtcEvent::Frame { data, binary, .. } => self.on_frame(cx, data, binary),
