@@ -16,7 +16,7 @@ mod words;
 
 pub use sdp::{
     DEFAULT_MAX_MESSAGE_SIZE, MAX_MESSAGE_SIZE, candidates, has_data_section, ice_ufrag, max_message_size,
-    prepare_local, prepare_remote, without_mdns_candidates,
+    prepare_local, prepare_remote, split_mdns_candidates,
 };
 pub use words::{MAX_LINE_BYTES, Words};
 

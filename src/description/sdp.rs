@@ -18,7 +18,7 @@ pub const DEFAULT_MAX_MESSAGE_SIZE: usize = 65_536;
 /// * `a=max-message-size` becomes [`MAX_MESSAGE_SIZE`] in the data section.
 /// * The line of [`Words`] is put before the first media section.
 ///
-/// `.local` (mDNS) candidates stay, since a peer may be able to resolve them; see [`without_mdns_candidates`].
+/// `.local` (mDNS) candidates stay, since a peer may be able to resolve them; see [`split_mdns_candidates`].
 pub fn prepare_local(sdp: &str, words: &Words) -> String {
     let mut out = Builder::default();
     let mut seen = HashSet::new();
@@ -52,16 +52,24 @@ pub fn prepare_remote(sdp: &str) -> String {
         .0
 }
 
-/// Without `.local` (mDNS) candidates.
+/// Takes the `.local` (mDNS) candidates out: the SDP without them, and what they are, each with the `a=mid` of its
+/// section.
 ///
-/// For remote descriptions where the engine does not resolve such names, and for local ones towards aiortc, which
-/// waits 1.1 s for names that it cannot resolve. Browsers have no others; the connection then comes up by the
-/// peer-reflexive path, from their side.
-pub fn without_mdns_candidates(sdp: &str) -> String {
-    lines(sdp)
-        .filter(|line| !is_mdns_candidate(line))
-        .collect::<Builder>()
-        .0
+/// aiortc waits 1.1 s for such names, which it cannot resolve. Browsers have no others; the connection then comes up by
+/// the peer-reflexive path, from their side.
+pub fn split_mdns_candidates(sdp: &str) -> (String, Vec<(String, String)>) {
+    let (mut out, mut candidates) = (Builder::default(), Vec::new());
+    for line in lines(sdp) {
+        match line.strip_prefix("a=").filter(|_| is_mdns_candidate(line)) {
+            Some(candidate) => candidates.push(candidate.to_owned()),
+            None => out.push(line),
+        }
+    }
+    // A data connection has one section.
+    let mid = data_lines(sdp).find_map(|line| line.strip_prefix("a=mid:"));
+    let mid = mid.unwrap_or("0").trim().to_owned();
+    let with_mid = |candidate| (candidate, mid.clone());
+    (out.0, candidates.into_iter().map(with_mid).collect())
 }
 
 /// The `a=ice-ufrag` of the data section, or of the session. It names a description: each attempt has its own.

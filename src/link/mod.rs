@@ -7,6 +7,7 @@
 //! ```
 //! The [`Router`](crate::router::Router) decides which link an event is for and what glare means; the link does the rest.
 
+mod candidates;
 mod inbox;
 mod outbox;
 mod setup;
@@ -99,6 +100,7 @@ pub(crate) struct Link {
     /// The user's handle is gone.
     pub(crate) forgotten: bool,
     candidates: usize,
+    withheld: candidates::Withheld,
     phase: Phase,
     /// The furthest stage that set-up has come to.
     stage: Stage,
@@ -152,6 +154,7 @@ impl Link {
             owes_bye: false,
             forgotten: false,
             candidates: 0,
+            withheld: candidates::Withheld::default(),
             phase: Phase::New,
             stage: Stage::Peer,
             rtc: None,

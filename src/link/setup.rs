@@ -1,5 +1,6 @@
 //! Setting a connection up: descriptions, stages, channels.
 
+use super::candidates::Withheld;
 use super::{Context, Link, Phase, Signal, State};
 use crate::chunk::{HEADER_BYTES, PROXYSTORE_CHUNK_BYTES};
 use crate::description::{self, Description, Words};
@@ -13,8 +14,6 @@ const SEND_BUFFER_BYTES: usize = 1 << 20;
 const PROXYSTORE_SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Data channels of one connection: more are nobody's honest wish.
 const MAX_CHANNELS: usize = 64;
-/// Candidates that may come apart from their description; a host has a few for each of its addresses.
-const MAX_CANDIDATES: usize = 64;
 
 /// What both sides understand beyond ProxyStore's protocol.
 #[derive(Debug, Default, Clone)]
@@ -105,17 +104,9 @@ impl Link {
         self.agree(cx, answer);
         self.phase = Phase::Establishing;
         self.stage = Stage::Ice;
+        self.release_candidates();
         let (answer, send_buffer) = (description::prepare_remote(answer), self.agreed.buffer);
         self.command(cx, RtcCommand::Complete { answer, send_buffer });
-    }
-
-    /// Takes a candidate that came apart from its description.
-    pub(crate) fn add_candidate(&mut self, cx: &mut Context<'_>, candidate: String, mid: String) {
-        self.candidates += 1;
-        if self.candidates > MAX_CANDIDATES {
-            return tracing::warn!(link = self.id.0, "ignored one candidate too many");
-        }
-        self.command(cx, RtcCommand::AddCandidate { candidate, mid });
     }
 
     /// The engine has described itself: this is to be signalled.
@@ -128,6 +119,7 @@ impl Link {
         self.local_ufrag = description::ice_ufrag(&local.sdp).map(str::to_owned);
         self.has_candidates = description::candidates(&local.sdp).next().is_some();
         let sdp = description::prepare_local(&local.sdp, &self.words(cx.config, offer));
+        let sdp = self.withhold(sdp, offer);
         let description = Description::Session(SessionDescription {
             sdp_type: local.sdp_type,
             sdp,
@@ -211,7 +203,7 @@ impl Link {
         let began = self.state();
         (self.phase, self.stage, self.signal) = (phase, Stage::Candidates, None);
         self.inbox.restart(cx.config);
-        self.candidates = 0;
+        (self.candidates, self.withheld) = (0, Withheld::default());
         self.setup_deadline = Some(cx.now + cx.config.connect_timeout);
         cx.out.push_back(Output::OpenRtc(rtc, self.id));
         if self.state() != began {
@@ -244,10 +236,13 @@ impl Link {
     }
 
     /// What the relay should be given now.
-    pub(crate) fn take_signal(&mut self) -> Option<Signal> {
-        let signal = self.signal.as_mut().filter(|signal| signal.due)?;
-        signal.due = false;
-        Some(signal.clone())
+    pub(crate) fn take_signals(&mut self) -> Vec<Signal> {
+        let description = self.signal.as_mut().filter(|signal| signal.due);
+        let description = description.map(|signal| {
+            signal.due = false;
+            signal.clone()
+        });
+        description.into_iter().chain(self.take_candidates()).collect()
     }
 
     /// Our description is to be signalled once more: it may not have arrived. Never an answer to a ProxyStore peer,
@@ -257,6 +252,7 @@ impl Link {
         if let Some(signal) = self.signal.as_mut().filter(|_| harmless) {
             signal.due = true;
         }
+        self.repeat_candidates();
     }
 
     /// The relay has lost what was said just before: a description that the peer may not have is repeated.

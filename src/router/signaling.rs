@@ -23,8 +23,11 @@ const MAX_ANSWERING: usize = 256;
 impl Router {
     /// Gives the relay what links have to say.
     pub(super) fn send_signals(&mut self) {
-        let due = |link: &mut Link| Some((link.id, link.peer?, link.take_signal()?));
-        let signals: Vec<_> = self.links.values_mut().filter_map(due).collect();
+        let due = |link: &mut Link| {
+            let (id, peer) = (link.id, link.peer?);
+            Some(link.take_signals().into_iter().map(move |signal| (id, peer, signal)))
+        };
+        let signals: Vec<_> = self.links.values_mut().filter_map(due).flatten().collect();
         for (id, peer, signal) in signals {
             let message = self.message(peer, signal);
             if !self.session.send(message)
