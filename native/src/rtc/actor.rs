@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
 use webrtc::error::Result;
 use webrtc::peer_connection::{
@@ -22,6 +22,9 @@ use webrtc::peer_connection::{
 
 /// How long the driver is hurried after a channel has arrived, since the answerer cannot know whether it was the last.
 const ARRIVAL_HURRY: Duration = Duration::from_millis(500);
+
+/// The longest that the driver's last rounds are waited for; each takes microseconds.
+const LAST_ROUNDS: Duration = Duration::from_millis(500);
 
 /// One connection. Ends when told to, when the handle is dropped, or when the connection has failed or was closed.
 pub(super) struct Actor {
@@ -40,9 +43,10 @@ pub(super) struct Actor {
     early: Vec<RTCIceCandidateInit>,
     /// When a silent peer counts as dead.
     dead_at: Option<Instant>,
-    created: u16,
-    opened: u16,
-    ended: u16,
+    /// By number.
+    channels: Vec<Arc<dyn DataChannel>>,
+    opened: usize,
+    ended: usize,
     tasks: JoinSet<()>,
 }
 
@@ -66,7 +70,7 @@ impl Actor {
             gathering: None,
             early: Vec::new(),
             dead_at: None,
-            created: 0,
+            channels: Vec::new(),
             opened: 0,
             ended: 0,
             tasks: JoinSet::new(),
@@ -203,12 +207,16 @@ impl Actor {
 
     /// Gives a channel its number, and to the writer and a reader.
     fn attach(&mut self, channel: Arc<dyn DataChannel>, label: String, open: bool) {
-        let number = self.created;
-        self.created += 1;
+        let number = self.next_number();
+        self.channels.push(Arc::clone(&channel));
         let _ = self.writes.send(Write::Attach(Arc::clone(&channel)));
         let (credit, gate) = (Arc::clone(&self.credit), Arc::clone(&self.gate));
         let reader = Reader::new((number, label, open), channel, credit, gate, self.reports.clone());
         self.tasks.spawn(reader.run());
+    }
+
+    fn next_number(&self) -> u16 {
+        u16::try_from(self.channels.len()).unwrap_or(u16::MAX)
     }
 
     async fn hear(&mut self, news: News) -> ControlFlow<()> {
@@ -219,7 +227,7 @@ impl Actor {
             News::Arrived(channel) => self.arrived(channel).await,
             News::Opened => {
                 self.opened += 1;
-                if self.opened == self.created {
+                if self.opened == self.channels.len() {
                     self.reports.pace.hurry_for(Duration::ZERO);
                 }
             }
@@ -228,7 +236,7 @@ impl Actor {
                 if !in_order {
                     return self.fail("the engine stopped".into());
                 }
-                if self.ended == self.created {
+                if self.ended == self.channels.len() {
                     self.reports.event(RtcEvent::Closed);
                     return Break(());
                 }
@@ -244,7 +252,7 @@ impl Actor {
             return;
         };
         self.reports.pace.hurry_for(ARRIVAL_HURRY);
-        let number = self.created;
+        let number = self.next_number();
         let announced = label.clone();
         self.attach(channel, label, true);
         self.reports.event(RtcEvent::ChannelOpen {
@@ -327,10 +335,38 @@ impl Actor {
     async fn end(mut self) {
         self.reports.pace.end();
         self.tasks.shutdown().await;
-        if let Some(engine) = self.engine.take()
-            && let Err(error) = engine.close().await
-        {
+        let Some(engine) = self.engine.take() else {
+            return;
+        };
+        if setup::may_be_relayed(&self.config) {
+            self.close_channels().await;
+        }
+        if let Err(error) = engine.close().await {
             tracing::debug!(%error, "the engine did not close in good order");
+        }
+    }
+
+    /// The engine drops its TURN client before it sends its last packets, so that a peer on a relayed path would not
+    /// hear of the end: but it hears that every channel has been closed.
+    async fn close_channels(&self) {
+        let pace = Arc::clone(&self.reports.pace);
+        let closed = async {
+            let mut turn = Box::pin(pace.turn());
+            turn.as_mut().enable();
+            for channel in &self.channels {
+                if let Err(error) = channel.close().await {
+                    return tracing::debug!(%error, "a data channel did not close in good order");
+                }
+            }
+            // The present round may be past its writes; the next gives them to the TURN client, and one more sends them.
+            for _ in 0..3 {
+                turn.as_mut().await;
+                turn.set(pace.turn());
+                turn.as_mut().enable();
+            }
+        };
+        if timeout(LAST_ROUNDS, closed).await.is_err() {
+            tracing::debug!("the engine is too busy to close its channels");
         }
     }
 }

@@ -14,6 +14,8 @@ use futures_util::task::AtomicWaker;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
+#[cfg(test)]
+use std::sync::atomic::AtomicU16;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -35,6 +37,9 @@ pub(super) struct Gate {
     wakers: Mutex<Vec<Arc<AtomicWaker>>>,
     #[cfg(test)]
     pub(super) muted: AtomicBool,
+    /// Where alone datagrams may go, if not 0.
+    #[cfg(test)]
+    pub(super) only_to: AtomicU16,
 }
 
 impl Gate {
@@ -74,6 +79,14 @@ impl Gate {
 
     fn is_stalled(&self) -> bool {
         self.stalled.load(Acquire) > 0
+    }
+
+    /// Whether a datagram to this address is to be lost.
+    fn loses(&self, _to: SocketAddr) -> bool {
+        #[cfg(test)]
+        return self.muted() || ![0, _to.port()].contains(&self.only_to.load(Acquire));
+        #[cfg(not(test))]
+        false
     }
 
     fn muted(&self) -> bool {
@@ -202,7 +215,7 @@ impl AsyncUdpSocket for GatedSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        if self.gate.muted() {
+        if self.gate.loses(transmit.destination) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
         self.socket.poll_send(cx, transmit)

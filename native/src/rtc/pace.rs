@@ -25,6 +25,9 @@ const TICK: Duration = Duration::from_millis(2);
 /// SCTP's delay of acknowledgements, a constant in the engine.
 const ACK_DELAY: Duration = Duration::from_millis(200);
 
+/// How long the engine waits for its driver to send the last packets. Its own 100 ms can pass on a busy machine.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Shared by one connection's driver, readers and writer.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -71,7 +74,8 @@ impl Pace {
         self.turned.notified()
     }
 
-    /// From now on time runs plainly, so that the engine has its own time to close.
+    /// From now on time runs plainly: the engine gives its driver 100 ms to send the last packets, which would be over
+    /// at once if they were reckoned from [`ACK_DELAY`] ago.
     pub(super) fn end(&self) {
         self.ending.store(true, Relaxed);
         self.turned.notify_waiters();
@@ -92,7 +96,7 @@ impl Pace {
     /// The driver's clock.
     pub(super) fn now(&self) -> Instant {
         let now = Instant::now();
-        if self.receiving.load(Relaxed) {
+        if self.receiving.load(Relaxed) && !self.ending.load(Relaxed) {
             now - ACK_DELAY
         } else {
             now
@@ -110,8 +114,11 @@ impl Pace {
             if wake <= now {
                 return;
             }
-            if wake <= now + TICK || this.ending.load(Relaxed) {
+            if wake <= now + TICK {
                 return tokio::time::sleep_until(wake).await;
+            }
+            if this.ending.load(Relaxed) {
+                return tokio::time::sleep_until(wake.max(now + LAST_WORDS)).await;
             }
             if !this.hurried() {
                 tokio::select! {
@@ -125,5 +132,23 @@ impl Pace {
 
     fn hurried(&self) -> bool {
         self.origin.elapsed().as_millis() < u128::from(self.hurried_until.load(Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_engine_has_its_own_time_to_close_even_while_datagrams_come() {
+        let pace = Pace::new();
+        pace.hasten_acknowledgements();
+        pace.received();
+        assert_eq!(pace.now(), Instant::now() - ACK_DELAY);
+        pace.end();
+        assert_eq!(pace.now(), Instant::now());
+        let began = Instant::now();
+        pace.sleep(Duration::from_millis(100)).await;
+        assert!(began.elapsed() >= LAST_WORDS);
     }
 }

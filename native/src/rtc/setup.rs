@@ -35,7 +35,7 @@ pub(super) async fn engine(
     runtime: TunedRuntime,
 ) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
     let servers: Vec<_> = config.ice_servers.iter().filter_map(supported).collect();
-    let runtime: Arc<dyn Runtime> = match servers.iter().any(is_turn) {
+    let runtime: Arc<dyn Runtime> = match may_be_relayed(config) {
         true => Arc::new(RelayedRuntime::new(runtime)),
         false => Arc::new(runtime),
     };
@@ -125,9 +125,13 @@ fn supported(server: &IceServer) -> Option<RTCIceServer> {
     })
 }
 
-fn is_turn(server: &RTCIceServer) -> bool {
-    let is_turn = |url: &String| url.to_ascii_lowercase().starts_with("turn");
-    server.urls.iter().any(is_turn)
+/// Whether there is a TURN server that the engine can use.
+pub(super) fn may_be_relayed(config: &Config) -> bool {
+    let is_turn = |url: &String| {
+        let lower = url.to_ascii_lowercase();
+        lower.starts_with("turn:") && !lower.contains("transport=tcp")
+    };
+    config.ice_servers.iter().any(|server| server.urls.iter().any(is_turn))
 }
 
 fn is_supported(url: &str) -> bool {

@@ -1,0 +1,75 @@
+//! What needs a TURN server: coturn, on this host. Without it these tests say so and pass.
+
+use super::*;
+use crosspeer::IceServer;
+use std::net::UdpSocket;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+struct Turn {
+    port: u16,
+    _process: Child,
+}
+
+impl Turn {
+    async fn start() -> Option<Self> {
+        // Free a moment ago; coturn cannot choose one itself.
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let options = format!(
+            "-n --listening-ip=127.0.0.1 --relay-ip=127.0.0.1 --listening-port={port} --allow-loopback-peers --realm=test \
+             --lt-cred-mech --user=me:secret --no-cli --no-tls --no-dtls --log-file=stdout --pidfile= --userdb="
+        );
+        let spawned = Command::new("turnserver")
+            .args(options.split_whitespace())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let Ok(mut process) = spawned else {
+            println!("skipped: `turnserver` is not installed");
+            return None;
+        };
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let ready = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains("Total General servers") {
+                    return;
+                }
+            }
+            panic!("coturn has ended");
+        };
+        timeout(HANG, ready).await.expect("coturn is ready");
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Some(Self {
+            port,
+            _process: process,
+        })
+    }
+
+    fn config(&self) -> Config {
+        let mut server = IceServer::new(format!("turn:127.0.0.1:{}", self.port));
+        (server.username, server.credential) = ("me".into(), "secret".into());
+        let mut config = config();
+        config.ice_servers.push(server);
+        config
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goodbye_is_heard_through_a_turn_server() {
+    let Some(turn) = Turn::start().await else { return };
+    let config = turn.config();
+    for offerer_closes in [true, false] {
+        let (mut a, mut b) = (Side::new(&config), Side::new(&config));
+        for side in [&a, &b] {
+            side.rtc.gate.only_to.store(turn.port, Release);
+        }
+        a.offers_to(&mut b, 2, true).await;
+        a.opened(2).await;
+        b.opened(2).await;
+        let (closing, mut hearing) = if offerer_closes { (a, b) } else { (b, a) };
+        drop(closing);
+        hearing.ended().await;
+    }
+}
