@@ -4,6 +4,7 @@ mod args;
 mod doctor;
 mod echo;
 mod failure;
+mod intake;
 mod net;
 mod output;
 mod ping;

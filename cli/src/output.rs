@@ -1,11 +1,13 @@
 //! What people and programs see: text, JSON lines, a progress bar.
 
+use crosspeer::transfer::StopCode;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use uuid::Uuid;
 
 const BAR: &str =
     "{spinner} {wide_msg} {bytes}/{total_bytes} [{bar:24}] {percent:>3}% {binary_bytes_per_sec:>12} left {eta}";
@@ -70,6 +72,15 @@ impl Output {
             true => self.line(&event),
             false => self.note(text),
         }
+    }
+
+    /// Something that a peer sent is not kept, and why.
+    pub(crate) fn not_stored(&self, from: Uuid, name: &str, code: StopCode, reason: &str) {
+        let code = code.as_str();
+        self.detail(
+            json!({"type": "not-stored", "from": from, "name": name, "code": code, "reason": reason}),
+            format_args!("not stored: {name}: {code} ({reason})"),
+        );
     }
 
     /// For programs only.

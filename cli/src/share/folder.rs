@@ -1,6 +1,7 @@
 //! The shared folder: what visitors see of it, take out of it and put into it. Nothing gets out or in by `..`, links or
 //! absolute paths; names that begin with a dot stay where they are unless told.
 
+use crate::intake::plain;
 use crate::store::{Partial, Store};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirEntry, Metadata};
@@ -96,7 +97,10 @@ impl Folder {
 
     /// A new file of this (sanitised) name.
     pub(super) fn create(&self, name: &str) -> io::Result<Partial> {
-        if self.readonly || !name.split('/').all(|part| self.is_shown(part)) {
+        if self.readonly {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        if !name.split('/').all(|part| self.is_shown(part)) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         self.store.create(name)
@@ -140,13 +144,12 @@ fn describe(name: String, metadata: &Metadata) -> Entry {
 
 /// What a visitor is told: without this side's paths.
 pub(super) fn explain(error: &io::Error) -> (&'static str, String) {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ("not-found", "it is not there (any more)".into()),
-        io::ErrorKind::PermissionDenied => ("not-allowed", "it is not allowed here".into()),
-        io::ErrorKind::AlreadyExists | io::ErrorKind::IsADirectory => ("failed", "something else is in the way".into()),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ("failed", "the disk is full".into()),
-        kind => ("failed", kind.to_string()),
-    }
+    let code = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "not-found",
+        io::ErrorKind::PermissionDenied => "not-allowed",
+        _ => "failed",
+    };
+    (code, plain(error))
 }
 
 #[cfg(test)]

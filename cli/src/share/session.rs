@@ -4,6 +4,7 @@ use super::downloads::Downloads;
 use super::folder::{Folder, explain};
 use super::room::{News, Room};
 use super::uploads::Uploads;
+use crate::intake::Intake;
 use crate::output::Output;
 use crosspeer::transfer::Packet;
 use crosspeer::transfer::catalog::{Catalog, MAX_SNIPPET};
@@ -34,7 +35,7 @@ pub(super) struct Session {
     connection: PeerConnection,
     shared: Shared,
     downloads: Downloads,
-    uploads: Uploads,
+    uploads: Intake<Uploads>,
     /// Whether it speaks the catalog protocol.
     greeted: bool,
     /// The folder on its screen, and what that looked like.
@@ -47,7 +48,7 @@ impl Session {
         Self {
             peer,
             downloads: Downloads::new(peer, shared.clone()),
-            uploads: Uploads::new(peer, shared.clone()),
+            uploads: Intake::new(Uploads::new(peer, shared.clone())),
             connection,
             shared,
             greeted: false,
@@ -62,7 +63,7 @@ impl Session {
         if matches!(error, Error::PeerMisbehaved(_)) {
             let _ = self.connection.close().await;
         }
-        self.uploads.abandon(&error.to_string());
+        self.uploads.abandon(&error.to_string(), &self.connection).await;
         let room = &self.shared.room;
         let name = room.name_of(self.peer);
         let name = room.leave(self.peer).unwrap_or(name);
