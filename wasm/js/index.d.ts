@@ -85,7 +85,10 @@ export interface Options extends Abortable {
   gatherTimeout?: number | undefined;
   /** Milliseconds for reaching the relay, and for setting up a connection. Default 30,000. */
   connectTimeout?: number | undefined;
-  /** Milliseconds of silence after which a peer is dead; whatever waits for it fails. Default 8,000. */
+  /**
+   * Milliseconds of silence after which a peer is dead; whatever waits for it fails. Default 8,000. The browser decides
+   * when a peer is silent: with the default Firefox takes up to 12,300.
+   */
   deadAfter?: number | undefined;
   /** Milliseconds that `close` has for delivering what was sent before it. Default 30,000. */
   closeTimeout?: number | undefined;
