@@ -30,7 +30,7 @@ fn has_apt() -> bool {
     Run::new("apt-get").args(["--version"]).succeeds()
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     Run::new("id").args(["-u"]).output().is_ok_and(|id| id.trim() == "0")
 }
 
@@ -77,8 +77,9 @@ pub(crate) fn cargo_tool(name: &str) -> Result<PathBuf> {
     let path = tools.join("bin").join(name);
     if !path.exists() {
         println!("{name} is missing: building it once, under target/tools (some minutes)");
+        // None of them has hard work to do: compiling them is what takes time.
         Run::cargo()
-            .args(["install", "--locked", "--root"])
+            .args(["install", "--debug", "--locked", "--root"])
             .args([&tools])
             .args([name])
             .status()?;
