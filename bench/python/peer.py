@@ -130,7 +130,7 @@ async def bulk(relay: str, address: str, size: int, seconds: float, count: int) 
     message = bytes(size)
     own, other = usage(True), await caller.ask({'do': 'usage', 'reset': True})
     start, messages = time.perf_counter(), 0
-    while messages == 0 or time.perf_counter() - start < seconds:
+    while messages < count or time.perf_counter() - start < seconds:
         await caller.send(message)
         messages += 1
     other_after = await caller.ask({'do': 'end', 'bytes': messages * size})

@@ -24,4 +24,5 @@ async def announced_serve(*args, **kwargs):
 
 websockets.asyncio.server.serve = announced_serve
 port = sys.argv[1] if len(sys.argv) > 1 else '0'
-cli(['--host', '127.0.0.1', '--port', port, '--log-level', 'ERROR'])
+host = sys.argv[2] if len(sys.argv) > 2 else '127.0.0.1'
+cli(['--host', host, '--port', port, '--log-level', 'ERROR'])

@@ -3,15 +3,20 @@
 //! Each measurement is two fresh processes (`bench/peer`, `bench/python`), through a relay where the stack has one. The
 //! stacks take turns, row by row, so that a busy machine disturbs all of them alike: trust the ratios.
 
+mod ended;
+mod paths;
 mod peers;
 mod report;
 mod rows;
+mod stacks;
+mod targets;
 
 use crate::python;
 use crate::run::{Run, target};
 use anyhow::{Context as _, Result, bail};
-use peers::{Programs, Relays, STACKS, Stack};
+use peers::{Ground, Programs};
 use rows::{ROWS, Row, Samples};
+use stacks::{STACKS, Stack};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -27,6 +32,9 @@ pub(crate) struct Options {
     /// Only these stacks, by name
     #[arg(long, value_delimiter = ',')]
     stacks: Vec<String>,
+    /// The emulated paths too: with delay, with loss, with both, at 100 Mbit/s. They need root
+    #[arg(long)]
+    paths: bool,
     /// One round instead of five
     #[arg(long)]
     quick: bool,
@@ -42,20 +50,34 @@ pub(crate) struct Options {
 pub(crate) fn bench(options: &Options) -> Result<()> {
     if options.list {
         ROWS.iter()
-            .for_each(|row| println!("row    {:<9} {}", row.name, row.title));
+            .for_each(|row| println!("row    {:<17} {}", row.name, row.title));
         STACKS
             .iter()
-            .for_each(|stack| println!("stack  {:<11} {}", stack.name, stack.title));
+            .for_each(|stack| println!("stack  {:<17} {}", stack.name, stack.title));
         return Ok(());
     }
-    let rows = chosen(ROWS, &options.rows, |row| (row.name, row.default))?;
+    let rows = rows(options)?;
     let stacks = chosen(STACKS, &options.stacks, |stack| (stack.name, stack.default))?;
-    let programs = prepare(&stacks)?;
+    let programs = prepare(&stacks, &rows)?;
     let rounds = if options.quick { 1 } else { options.rounds.max(1) };
     let start = Instant::now();
     let samples = measure(&programs, &rows, &stacks, rounds)?;
     let whole = options.rows.is_empty() && options.stacks.is_empty() && !options.quick;
     finish(&samples, &rows, &stacks, start.elapsed(), whole)
+}
+
+/// The rows asked for, without those that this machine cannot have.
+fn rows(options: &Options) -> Result<Vec<&'static Row>> {
+    let mut rows = chosen(ROWS, &options.rows, |row| {
+        (row.name, row.default || options.paths && row.path.is_some())
+    })?;
+    if rows.iter().any(|row| row.path.is_some())
+        && let Some(missing) = paths::missing()
+    {
+        println!("note: {missing}");
+        rows.retain(|row| row.path.is_none());
+    }
+    Ok(rows)
 }
 
 /// Those named, or those that are measured by default.
@@ -72,43 +94,68 @@ fn chosen<T>(all: &'static [T], names: &[String], of: impl Fn(&T) -> (&str, bool
     Ok(all.iter().filter(wanted).collect())
 }
 
-fn prepare(stacks: &[&Stack]) -> Result<Programs> {
-    let rust = |package: &str| {
-        Run::cargo()
-            .args(["build", "--release", "--locked", "--manifest-path"])
-            .args([format!("bench/{package}/Cargo.toml")])
-            .args(["--target-dir".as_ref(), target().as_os_str()])
-            .status()
-    };
-    rust("peer")?;
+fn prepare(stacks: &[&Stack], rows: &[&Row]) -> Result<Programs> {
+    build("peer")?;
+    if rows.iter().any(|row| row.path.is_some()) {
+        build("delay")?;
+    }
     let mut failed = Vec::new();
     for stack in stacks {
         // One that does not build here must not stop the others.
         if let Some(package) = stack.package.filter(|package| *package != "peer")
-            && let Err(error) = rust(package)
+            && let Err(error) = needed(stack).and_then(|()| build(package))
         {
             println!("note: {} is left out: {error:#}", stack.name);
             failed.push(stack.name);
         }
     }
-    let python = match stacks.iter().any(|stack| stack.package.is_none()) {
-        true => Some(python::environment().context("ProxyStore is needed; or leave it out by --stacks")?),
-        false => None,
-    };
+    let mut python = None;
+    for stack in stacks.iter().filter(|stack| stack.package.is_none()) {
+        match python::environment() {
+            Ok(found) => python = Some(found),
+            Err(error) => {
+                println!("note: {} is left out: {error:#}", stack.name);
+                failed.push(stack.name);
+            }
+        }
+    }
     Ok(Programs { python, failed })
 }
 
+/// Checks for what the stack's package is built with beside Rust.
+fn needed(stack: &Stack) -> Result<()> {
+    let missing = |(program, _): &&(&str, &str)| !Run::new(program).args(["--version"]).succeeds();
+    let packages: Vec<_> = stack
+        .needs
+        .iter()
+        .filter(missing)
+        .map(|(_, package)| *package)
+        .collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    bail!("it needs Debian's {}", packages.join(" "))
+}
+
+fn build(package: &str) -> Result<()> {
+    Run::cargo()
+        .args(["build", "--release", "--locked", "--manifest-path"])
+        .args([format!("bench/{package}/Cargo.toml")])
+        .args(["--target-dir".as_ref(), target().as_os_str()])
+        .status()
+}
+
 fn measure(programs: &Programs, rows: &[&Row], stacks: &[&Stack], rounds: usize) -> Result<Samples> {
-    let relays = Relays::start(programs)?;
+    let here = Ground::new(programs, None)?;
     let mut samples = Samples::default();
     for round in 1..=rounds {
         for row in rows.iter().filter(|row| round <= row.rounds) {
-            for stack in stacks.iter().filter(|stack| !programs.failed.contains(&stack.name)) {
-                if row.leaves_out.contains(&stack.name) {
-                    continue;
-                }
-                let shown = format!("{round}/{rounds} {:<9} {:<11}", row.name, stack.name);
-                match peers::run(programs, &relays, stack, row) {
+            let away = row.path.map(|path| Ground::new(programs, Some(path))).transpose()?;
+            let ground = away.as_ref().unwrap_or(&here);
+            let built = |stack: &&&Stack| !programs.failed.contains(&stack.name);
+            for stack in stacks.iter().filter(built).filter(|stack| row.has(stack)) {
+                let shown = format!("{round}/{rounds} {:<9} {:<17}", row.name, stack.name);
+                match ground.run(programs, stack, row) {
                     Ok(result) => println!("{shown} {}", samples.add(row, stack.name, &result)),
                     Err(error) => println!("{shown} failed: {error:#}"),
                 }
@@ -119,8 +166,8 @@ fn measure(programs: &Programs, rows: &[&Row], stacks: &[&Stack], rounds: usize)
 }
 
 fn finish(samples: &Samples, rows: &[&Row], stacks: &[&Stack], took: Duration, whole: bool) -> Result<()> {
-    let table = report::table(samples, rows, stacks);
-    println!("\n{table}");
+    let tables = format!("{}\n{}", report::targets(samples), report::table(samples, rows, stacks));
+    println!("\n{tables}");
     let dir = target().join("bench");
     fs::create_dir_all(&dir)?;
     let (json, plot) = (report::json(samples, rows), report::plot(samples, rows, stacks));
@@ -129,7 +176,7 @@ fn finish(samples: &Samples, rows: &[&Row], stacks: &[&Stack], took: Duration, w
     println!("\n{:.0?}; all values in {}", took, dir.join("results.json").display());
     if whole {
         let page = fs::read_to_string(PAGE).with_context(|| format!("cannot read {PAGE}"))?;
-        fs::write(PAGE, report::insert(&page, &table, &report::machine())?)?;
+        fs::write(PAGE, report::insert(&page, &tables, &report::machine())?)?;
         fs::write("docs/performance.svg", &plot)?;
         println!("{PAGE} is up to date");
     }

@@ -1,41 +1,44 @@
 //! crosspeer, as its users get it.
 
-use crate::{Link, Stack};
 use anyhow::Result;
+use bench_stack::{Link, Place, Stack};
 use bytes::Bytes;
 use crosspeer_native::{Config, Message, PeerConnection, PeerManager};
 
 pub struct Crosspeer(PeerManager);
 
 impl Stack for Crosspeer {
-    type Link = PeerConnection;
+    type Link = Connection;
 
-    async fn open(relay: &str) -> Result<Self> {
+    async fn open(place: &Place) -> Result<Self> {
         let mut config = Config::default();
         config.ice_servers.clear();
-        Ok(Self(PeerManager::join(relay, config).await?))
+        Ok(Self(PeerManager::join(&place.relay, config).await?))
     }
 
     fn address(&self) -> String {
         self.0.uuid().to_string()
     }
 
-    async fn accept(&self) -> Result<PeerConnection> {
-        Ok(self.0.accept().await?)
+    async fn accept(&self) -> Result<Connection> {
+        Ok(Connection(self.0.accept().await?))
     }
 
-    async fn connect(&self, address: &str) -> Result<PeerConnection> {
-        Ok(self.0.connect(address.parse()?).await?)
+    async fn connect(&self, address: &str) -> Result<Connection> {
+        Ok(Connection(self.0.connect(address.parse()?).await?))
     }
 }
 
-impl Link for PeerConnection {
+/// One connection.
+pub struct Connection(PeerConnection);
+
+impl Link for Connection {
     async fn send(&self, message: Bytes) -> Result<()> {
-        Ok(PeerConnection::send(self, message).await?)
+        Ok(self.0.send(message).await?)
     }
 
     async fn recv(&self) -> Result<Bytes> {
-        match PeerConnection::recv(self).await? {
+        match self.0.recv().await? {
             Message::Bytes(bytes) => Ok(bytes),
             Message::Text(text) => Ok(text.into()),
         }

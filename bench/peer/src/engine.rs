@@ -1,8 +1,8 @@
 //! crosspeer's native layer alone: its engine, reader and writer tasks, driven as the link drives them.
 
-use crate::signal::{self, Signal};
-use crate::{Link, Stack};
 use anyhow::{Result, bail};
+use bench_stack::signal::{self, Signal};
+use bench_stack::{Link, PIECE, Place, Stack};
 use bytes::{Bytes, BytesMut};
 use crosspeer::Config;
 use crosspeer::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcEvent, RtcId};
@@ -13,8 +13,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 
 const SEND_BUFFER: usize = 1 << 20;
-/// As the link's frames, and its limit of what is not written yet.
-const PIECE: usize = 64 << 10;
+/// As the link's limit of what is not written yet; its frames are of [`PIECE`] bytes too.
 const IN_FLIGHT: usize = 256 << 10;
 
 pub struct Engine {
@@ -30,9 +29,9 @@ pub struct EngineLink {
 impl Stack for Engine {
     type Link = EngineLink;
 
-    async fn open(_: &str) -> Result<Self> {
+    async fn open(place: &Place) -> Result<Self> {
         Ok(Self {
-            signal: Signal::open().await?,
+            signal: Signal::open(place.host).await?,
         })
     }
 

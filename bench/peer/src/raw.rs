@@ -1,9 +1,9 @@
 //! The `webrtc` crate with the same settings, and nothing of ours above it: large socket buffers, 2 MiB window, 1 MiB
 //! send buffer, ICE checks every 20 ms, and a driver that looks again every 2 ms until the channel is open.
 
-use crate::signal::{self, Signal};
-use crate::{Link, Stack};
 use anyhow::{Result, bail};
+use bench_stack::signal::{self, Signal};
+use bench_stack::{Link, PIECE, Place, Stack, enlarge_buffers};
 use bytes::{Bytes, BytesMut};
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
@@ -24,9 +24,7 @@ use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, TokioRuntime,
 };
 
-const PIECE: usize = 64 << 10;
 const SEND_BUFFER: usize = 1 << 20;
-const SOCKET_BUFFER: usize = 4 << 20;
 const WINDOW: u32 = 2 << 20;
 const TICK: Duration = Duration::from_millis(2);
 
@@ -41,8 +39,8 @@ pub struct RawLink {
 impl Stack for Raw {
     type Link = RawLink;
 
-    async fn open(_: &str) -> Result<Self> {
-        Ok(Self(Signal::open().await?))
+    async fn open(place: &Place) -> Result<Self> {
+        Ok(Self(Signal::open(place.host).await?))
     }
 
     fn address(&self) -> String {
@@ -217,11 +215,7 @@ impl Runtime for Tuned {
     }
 
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        use rustix::net::sockopt;
-        if sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER).is_err() {
-            sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER)?;
-        }
-        sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER)?;
+        enlarge_buffers(&socket);
         TokioRuntime.wrap_udp_socket(socket)
     }
 

@@ -1,56 +1,14 @@
 //! The processes that are measured.
 
+use super::ended::{Ended, output_of};
+use super::paths::{self, Emulated, End, Path};
 use super::rows::Row;
+use super::stacks::Stack;
 use crate::run::target;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// One way to connect.
-pub(crate) struct Stack {
-    pub(crate) name: &'static str,
-    pub(crate) title: &'static str,
-    /// The crate below bench/ that plays it; none is Python.
-    pub(crate) package: Option<&'static str>,
-    pub(crate) default: bool,
-}
-
-pub(crate) const STACKS: &[Stack] = &[
-    rust("crosspeer", "crosspeer, through crosspeer-relay", "peer", true),
-    rust(
-        "engine",
-        "crosspeer's native layer alone: no link, no driver, no relay",
-        "peer",
-        false,
-    ),
-    rust(
-        "raw",
-        "the `webrtc` 0.21 crate with the same settings, nothing of ours",
-        "peer",
-        true,
-    ),
-    Stack {
-        name: "proxystore",
-        title: "ProxyStore's PeerManager on uvloop, through proxystore-relay on uvloop",
-        package: None,
-        default: true,
-    },
-];
-
-const fn rust(name: &'static str, title: &'static str, package: &'static str, default: bool) -> Stack {
-    Stack {
-        name,
-        title,
-        package: Some(package),
-        default,
-    }
-}
-
-/// A measurement that takes longer has failed.
-const LONGEST: Duration = Duration::from_secs(90);
+use std::process::Command;
 
 /// What was built.
 pub(crate) struct Programs {
@@ -71,98 +29,90 @@ impl Programs {
     }
 }
 
-/// A process that ends with this value; its standard input is held open meanwhile.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Both relays.
-pub(crate) struct Relays {
+/// Where two peers meet: this host or a path, with both relays.
+pub(crate) struct Ground {
+    milliseconds: u32,
     ours: (String, Ended),
     python: Option<(String, Ended)>,
+    /// Last, so that what runs there ends first.
+    path: Option<Emulated>,
 }
 
-impl Relays {
-    pub(crate) fn start(programs: &Programs) -> Result<Self> {
-        let mut ours = Programs::rust("peer");
-        ours.arg("relay");
-        let ours = started(ours)?;
+impl Ground {
+    pub(crate) fn new(programs: &Programs, path: Option<&Path>) -> Result<Self> {
+        let milliseconds = path.map_or(0, |path| path.milliseconds);
+        let path = path.map(Emulated::new).transpose()?;
+        let host = host(path.as_ref(), End::Answerer);
+        let start = |command: &Command| Ended::started(at(path.as_ref(), End::Answerer, command));
+        let ours = start(Programs::rust("peer").args(["relay", "--host", host]))?;
         let python = match programs.python {
             Some(_) => {
-                let (line, process) = started(programs.python("relay.py")?)?;
+                let (line, process) = start(programs.python("relay.py")?.arg(host))?;
                 let port = line.strip_prefix("port ").context("proxystore-relay did not start")?;
-                Some((format!("ws://127.0.0.1:{port}"), process))
+                Some((format!("ws://{host}:{port}"), process))
             }
             None => None,
         };
-        Ok(Self { ours, python })
+        Ok(Self {
+            milliseconds,
+            ours,
+            python,
+            path,
+        })
     }
-}
 
-/// Starts a program and waits for its first line.
-fn started(mut command: Command) -> Result<(String, Ended)> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut process = Ended(command.spawn().with_context(|| format!("cannot start {command:?}"))?);
-    let mut lines = BufReader::new(process.0.stdout.take().context("no output")?);
-    let mut line = String::new();
-    lines.read_line(&mut line)?;
-    if line.is_empty() {
-        bail!("{command:?} ended");
+    /// Measures one row of one stack, once.
+    pub(crate) fn run(&self, programs: &Programs, stack: &Stack, row: &Row) -> Result<Value> {
+        let path = self.path.as_ref();
+        let serve = match stack.package {
+            Some(package) => self.rust(package, stack, End::Answerer, &["serve", stack.played]),
+            None => self.python(programs, "serve", &[])?,
+        };
+        let (address, _answerer) = Ended::started(at(path, End::Answerer, &serve))?;
+        let (size, seconds, count) = (row.size.to_string(), row.seconds.to_string(), row.count.to_string());
+        let call = match stack.package {
+            Some(package) => {
+                let mut call = self.rust(package, stack, End::Caller, &["run", stack.played, &address, row.what]);
+                call.args(["--size", &size, "--seconds", &seconds, "--count", &count]);
+                call
+            }
+            None => self.python(programs, "run", &[&address, row.what, &size, &seconds, &count])?,
+        };
+        let output = output_of(at(path, End::Caller, &call))?;
+        serde_json::from_str(output.trim()).with_context(|| format!("not a result: {output}"))
     }
-    Ok((line.trim().to_owned(), process))
-}
 
-/// Measures one row of one stack, once.
-pub(crate) fn run(programs: &Programs, relays: &Relays, stack: &Stack, row: &Row) -> Result<Value> {
-    let (size, seconds, count) = (row.size.to_string(), row.seconds.to_string(), row.count.to_string());
-    let (_answerer, caller) = match stack.package {
-        Some(package) => {
-            let relay = ["--relay", &relays.ours.0];
-            let mut serve = Programs::rust(package);
-            serve.args(["serve", stack.name]).args(relay);
-            let (address, answerer) = started(serve)?;
-            let mut caller = Programs::rust(package);
-            caller.args(["run", stack.name, &address, row.what]).args(relay);
-            caller.args(["--size", &size, "--seconds", &seconds, "--count", &count]);
-            (answerer, caller)
+    fn rust(&self, package: &str, stack: &Stack, end: End, args: &[&str]) -> Command {
+        let mut command = Programs::rust(package);
+        command.args(args);
+        command.args(["--relay", &self.ours.0, "--host", host(self.path.as_ref(), end)]);
+        command.args(["--round-trip", &self.milliseconds.to_string()]);
+        if let Some(lanes) = stack.lanes {
+            command.args(["--lanes", &lanes.to_string()]);
         }
+        command
+    }
+
+    fn python(&self, programs: &Programs, word: &str, args: &[&str]) -> Result<Command> {
+        let (relay, _) = self.python.as_ref().context("proxystore-relay was not started")?;
+        let mut command = programs.python("peer.py")?;
+        command.args([word, relay]).args(args);
+        Ok(command)
+    }
+}
+
+fn host(path: Option<&Emulated>, end: End) -> &'static str {
+    path.map_or("127.0.0.1", |_| paths::address(end))
+}
+
+/// The same command where this end is.
+fn at(path: Option<&Emulated>, end: End, command: &Command) -> Command {
+    match path {
+        Some(path) => path.at(end, command),
         None => {
-            let (relay, _) = relays.python.as_ref().context("proxystore-relay was not started")?;
-            let mut serve = programs.python("peer.py")?;
-            serve.args(["serve", relay]);
-            let (address, answerer) = started(serve)?;
-            let mut caller = programs.python("peer.py")?;
-            caller.args(["run", relay, &address, row.what, &size, &seconds, &count]);
-            (answerer, caller)
+            let mut here = Command::new(command.get_program());
+            here.args(command.get_args());
+            here
         }
-    };
-    let output = output_of(caller)?;
-    serde_json::from_str(output.trim()).with_context(|| format!("not a result: {output}"))
-}
-
-#[allow(clippy::disallowed_methods)] // a limit of real time
-fn output_of(mut command: Command) -> Result<String> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut process = Ended(command.spawn()?);
-    let start = Instant::now();
-    // The result is one line: it fits into the pipe.
-    while process.0.try_wait()?.is_none() {
-        if start.elapsed() > LONGEST {
-            bail!("it took longer than {LONGEST:?}");
-        }
-        std::thread::sleep(Duration::from_millis(10));
     }
-    let mut output = String::new();
-    process
-        .0
-        .stdout
-        .take()
-        .context("no output")?
-        .read_to_string(&mut output)?;
-    Ok(output)
 }

@@ -1,7 +1,8 @@
 //! The table, the page, the JSON and the plot.
 
-use super::peers::Stack;
-use super::rows::{Figure, Row, Samples, Target, short};
+use super::rows::{Row, Samples, median, short};
+use super::stacks::Stack;
+use super::targets::TARGETS;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -11,60 +12,38 @@ const OURS: &str = "crosspeer";
 const BEGIN: &str = "<!-- begin: written by `cargo xtask bench` -->";
 const END: &str = "<!-- end -->";
 
-/// The medians as a Markdown table: a column for each stack, and crosspeer's ratio to it.
+/// The medians as a Markdown table: a column for each stack, with crosspeer's ratio to it.
 pub(crate) fn table(samples: &Samples, rows: &[&Row], stacks: &[&Stack]) -> String {
     let mut lines = vec![vec!["what".to_owned(), "unit".into()]];
-    for stack in stacks {
-        lines[0].push(stack.name.into());
-    }
-    let others: Vec<_> = stacks.iter().filter(|stack| stack.name != OURS).collect();
-    lines[0].extend(others.iter().map(|stack| format!("÷ {}", stack.name)));
-    lines[0].push("target".into());
+    lines[0].extend(stacks.iter().map(|stack| stack.name.to_owned()));
     for row in rows {
         for figure in row.figures() {
-            let of = |stack: &str| samples.median(row, &figure, stack);
+            let of = |stack: &str| samples.median(row.name, figure.name, stack);
             let mut line = vec![format!("{}: {}", row.title, figure.name), figure.unit.into()];
-            line.extend(stacks.iter().map(|stack| of(stack.name).map_or("–".into(), short)));
-            line.extend(others.iter().map(|stack| ratio(of(OURS), of(stack.name))));
-            let targets = row.targets(&figure);
-            let said = targets
-                .iter()
-                .map(|target| judged(&figure, target, of(OURS), target.beside.and_then(of)));
-            line.push(said.collect::<Vec<_>>().join(", "));
+            line.extend(
+                stacks
+                    .iter()
+                    .map(|stack| cell(of(stack.name), of(OURS), stack.name == OURS)),
+            );
             lines.push(line);
         }
     }
     aligned(&lines)
 }
 
-fn ratio(ours: Option<f64>, other: Option<f64>) -> String {
-    match (ours, other) {
-        (Some(ours), Some(other)) if other > 0.0 => format!("{} ×", short(ours / other)),
-        _ => "–".into(),
+fn cell(value: Option<f64>, ours: Option<f64>, is_ours: bool) -> String {
+    match (value, ours) {
+        (None, _) => "–".into(),
+        (Some(value), Some(ours)) if value > 0.0 && !is_ours => format!("{} ({} ×)", short(value), short(ours / value)),
+        (Some(value), _) => short(value),
     }
 }
 
-/// The target, and whether it is met.
-fn judged(figure: &Figure, target: &Target, ours: Option<f64>, other: Option<f64>) -> String {
-    let sign = if figure.more_is_better { '≥' } else { '≤' };
-    let limit = short_limit(target.limit);
-    let (text, value) = match target.beside {
-        None => (format!("{sign} {limit} {}", figure.unit), ours),
-        Some(stack) => (format!("{sign} {limit} × {stack}"), ours.zip(other).map(|(a, b)| a / b)),
-    };
-    match value {
-        Some(value) if (value >= target.limit) == figure.more_is_better || value == target.limit => format!("{text} ✓"),
-        Some(_) => format!("**{text} ✗**"),
-        None => format!("{text} –"),
-    }
-}
-
-fn short_limit(limit: f64) -> String {
-    if limit >= 10_000.0 {
-        short(limit)
-    } else {
-        limit.to_string()
-    }
+/// Every target beside what was measured.
+pub(crate) fn targets(samples: &Samples) -> String {
+    let mut lines = vec![["what", "target", "measured", ""].map(str::to_owned).to_vec()];
+    lines.extend(TARGETS.iter().filter_map(|target| target.line(samples)));
+    aligned(&lines)
 }
 
 fn aligned(lines: &[Vec<String>]) -> String {
@@ -98,7 +77,7 @@ pub(crate) fn json(samples: &Samples, rows: &[&Row]) -> Value {
                 .filter(|((r, f, _), _)| *r == row.name && *f == figure.name);
             for ((.., stack), values) in of_this {
                 all.push(json!({"row": row.name, "figure": figure.name, "unit": figure.unit, "stack": stack, "values": values,
-                    "median": super::rows::median(values)}));
+                    "median": median(values)}));
             }
         }
     }
@@ -114,25 +93,26 @@ pub(crate) fn machine() -> String {
         .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
-        "Loopback, {cores} cores of {}, Linux {}.",
+        "{cores} cores of {}, Linux {}.",
         model.map_or("an unknown processor", |(_, name)| name.trim()),
         read("/proc/sys/kernel/osrelease").trim()
     )
 }
 
-/// The page with this table instead of the last.
-pub(crate) fn insert(page: &str, table: &str, machine: &str) -> Result<String> {
+/// The page with these tables instead of the last.
+pub(crate) fn insert(page: &str, tables: &str, machine: &str) -> Result<String> {
     let (before, rest) = page
         .split_once(BEGIN)
         .with_context(|| format!("the page lacks {BEGIN}"))?;
     let (_, after) = rest.split_once(END).with_context(|| format!("the page lacks {END}"))?;
-    Ok(format!("{before}{BEGIN}\n{machine}\n\n{table}\n{END}{after}"))
+    Ok(format!("{before}{BEGIN}\n{machine}\n\n{tables}\n{END}{after}"))
 }
 
 /// The rates as bars, one group for each size of message.
 pub(crate) fn plot(samples: &Samples, rows: &[&Row], stacks: &[&Stack]) -> String {
-    const COLOURS: [&str; 8] = [
-        "#2a6fdb", "#8fb4ee", "#9a9a9a", "#d9822b", "#5f9e6e", "#b55d9c", "#c9b458", "#555",
+    const COLOURS: [&str; 11] = [
+        "#2a6fdb", "#8fb4ee", "#9a9a9a", "#d9822b", "#5f9e6e", "#b55d9c", "#c9b458", "#555", "#69b3b8", "#a0522d",
+        "#7a6fd0",
     ];
     let rows: Vec<_> = rows.iter().filter(|row| row.what == "bulk").collect();
     let (bar, gap, left, wide) = (16, 14, 130, 480.0);
@@ -142,7 +122,7 @@ pub(crate) fn plot(samples: &Samples, rows: &[&Row], stacks: &[&Stack]) -> Strin
         let rate = &row.figures()[0];
         let values: Vec<_> = stacks
             .iter()
-            .map(|stack| samples.median(row, rate, stack.name))
+            .map(|stack| samples.median(row.name, rate.name, stack.name))
             .collect();
         let most = values.iter().flatten().copied().fold(f64::MIN_POSITIVE, f64::max);
         let _ = writeln!(
@@ -152,7 +132,7 @@ pub(crate) fn plot(samples: &Samples, rows: &[&Row], stacks: &[&Stack]) -> Strin
             row.title
         );
         for (at, (stack, value)) in stacks.iter().zip(&values).enumerate() {
-            let value = value.unwrap_or(0.0);
+            let Some(value) = *value else { continue };
             let (length, colour) = (value / most * wide, COLOURS[at % COLOURS.len()]);
             let _ = writeln!(
                 body,
@@ -170,7 +150,7 @@ pub(crate) fn plot(samples: &Samples, rows: &[&Row], stacks: &[&Stack]) -> Strin
     }
     format!(
         "<svg xmlns='http://www.w3.org/2000/svg' width='840' height='{y}' font-family='sans-serif' font-size='11'>\n\
-         <rect width='100%' height='100%' fill='white'/>\n<text x='4' y='14'>Throughput on loopback, medians; longer is better</text>\n{body}</svg>\n"
+         <rect width='100%' height='100%' fill='white'/>\n<text x='4' y='14'>Throughput, medians; longer is better</text>\n{body}</svg>\n"
     )
 }
 
@@ -189,22 +169,5 @@ mod tests {
                 && !new.contains("old")
         );
         assert!(insert("nothing", "", "").is_err());
-    }
-
-    #[test]
-    fn targets_are_judged_by_their_direction() {
-        let figure = |more_is_better| Figure {
-            name: "x",
-            unit: "u",
-            more_is_better,
-        };
-        let target = |limit| Target { beside: None, limit };
-        assert!(judged(&figure(true), &target(2.0), Some(3.0), None).ends_with('✓'));
-        assert!(judged(&figure(false), &target(2.0), Some(3.0), None).ends_with("✗**"));
-        let ratio = Target {
-            beside: Some("raw"),
-            limit: 0.5,
-        };
-        assert!(judged(&figure(false), &ratio, Some(1.0), Some(4.0)).ends_with('✓'));
     }
 }

@@ -1,5 +1,7 @@
 //! What is measured, and what is read from a measurement.
 
+use super::paths::{LONG, LONG_LOSS, LOSS, NARROW, Path};
+use super::stacks::Stack;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -17,6 +19,10 @@ pub(crate) struct Row {
     pub(crate) default: bool,
     /// Stacks that would take too long.
     pub(crate) leaves_out: &'static [&'static str],
+    /// The only stacks of interest, if not all.
+    pub(crate) only: Option<&'static [&'static str]>,
+    /// Where, if not on this host.
+    pub(crate) path: Option<&'static Path>,
 }
 
 const ROW: Row = Row {
@@ -29,6 +35,8 @@ const ROW: Row = Row {
     rounds: usize::MAX,
     default: true,
     leaves_out: &[],
+    only: None,
+    path: None,
 };
 
 pub(crate) const ROWS: &[Row] = &[
@@ -51,10 +59,15 @@ pub(crate) const ROWS: &[Row] = &[
     bulk("1MiB", "1 MiB messages", 1 << 20),
     bulk("64MiB", "64 MiB messages", 64 << 20),
     Row {
-        default: false,
         rounds: 3,
         leaves_out: &["proxystore"],
         ..bulk("1GiB", "1 GiB messages", 1 << 30)
+    },
+    Row {
+        count: 10 << 10,
+        rounds: 1,
+        only: Some(&["crosspeer", "raw"]),
+        ..bulk("10GiB", "10 GiB in 1 MiB messages", 1 << 20)
     },
     Row {
         name: "idle",
@@ -65,7 +78,21 @@ pub(crate) const ROWS: &[Row] = &[
         rounds: 1,
         ..ROW
     },
+    across("loss", "1 % loss", &LOSS),
+    across("long", "50 ms", &LONG),
+    across("long-loss", "50 ms and 1 % loss", &LONG_LOSS),
+    across("narrow", "100 Mbit/s, 20 ms", &NARROW),
 ];
+
+/// Messages of 64 KiB, since some stacks carry few of them in the time.
+const fn across(name: &'static str, title: &'static str, path: &'static Path) -> Row {
+    Row {
+        seconds: 5.0,
+        default: false,
+        path: Some(path),
+        ..bulk(name, title, 64 << 10)
+    }
+}
 
 const fn bulk(name: &'static str, title: &'static str, size: u64) -> Row {
     Row {
@@ -83,12 +110,6 @@ pub(crate) struct Figure {
     pub(crate) more_is_better: bool,
 }
 
-/// What a figure of crosspeer is to be, on its own or as a ratio to another stack's.
-pub(crate) struct Target {
-    pub(crate) beside: Option<&'static str>,
-    pub(crate) limit: f64,
-}
-
 const fn figure(name: &'static str, unit: &'static str, more_is_better: bool) -> Figure {
     Figure {
         name,
@@ -96,23 +117,6 @@ const fn figure(name: &'static str, unit: &'static str, more_is_better: bool) ->
         more_is_better,
     }
 }
-
-/// Targets of docs/performance.md, for the loopback part.
-const TARGETS: &[(&str, &str, Option<&str>, f64)] = &[
-    ("setup", "time", None, 15.0),
-    ("setup", "time", Some("proxystore"), 0.5),
-    ("trip", "p50", None, 60.0),
-    ("trip", "p50", Some("proxystore"), 0.2),
-    ("1KiB", "rate", None, 150_000.0),
-    ("1KiB", "rate", Some("proxystore"), 20.0),
-    ("1MiB", "rate", Some("raw"), 0.95),
-    ("1MiB", "rate", Some("proxystore"), 10.0),
-    ("1MiB", "rate", Some("datachannel"), 2.5),
-    ("64MiB", "sender peak", None, 16.0),
-    ("64MiB", "receiver peak", None, 80.0),
-    ("idle", "memory", None, 400.0),
-    ("idle", "CPU", None, 0.02),
-];
 
 impl Row {
     /// The row's figures, in the order of the table.
@@ -130,12 +134,10 @@ impl Row {
         }
     }
 
-    /// What a figure is to be.
-    pub(crate) fn targets(&self, figure: &Figure) -> Vec<Target> {
-        let ours = TARGETS
-            .iter()
-            .filter(|(row, name, ..)| *row == self.name && *name == figure.name);
-        ours.map(|&(_, _, beside, limit)| Target { beside, limit }).collect()
+    /// Whether this stack is measured in it.
+    pub(crate) fn has(&self, stack: &Stack) -> bool {
+        let is_in = |list: Option<&[&str]>, name: &str| list.is_none_or(|list| list.contains(&name));
+        is_in(self.only, stack.name) && is_in(stack.only, self.name) && !self.leaves_out.contains(&stack.name)
     }
 
     fn is_small(&self) -> bool {
@@ -193,11 +195,11 @@ impl Samples {
         said.join(", ")
     }
 
-    pub(crate) fn median(&self, row: &Row, figure: &Figure, stack: &str) -> Option<f64> {
+    pub(crate) fn median(&self, row: &str, figure: &str, stack: &str) -> Option<f64> {
         let found = self
             .0
             .iter()
-            .find(|((r, f, s), _)| *r == row.name && *f == figure.name && *s == stack);
+            .find(|((r, f, s), _)| *r == row && *f == figure && *s == stack);
         found
             .map(|(_, values)| median(values))
             .filter(|value| value.is_finite())
@@ -239,9 +241,13 @@ mod tests {
             "sender": {"cpu": 1.0, "idle": 1 << 20, "peak": 3 << 20}, "receiver": {"cpu": 2.0, "idle": 2, "peak": 1}});
         let mut samples = Samples::default();
         samples.add(row, "raw", &result);
-        let medians: Vec<_> = row.figures().iter().map(|f| samples.median(row, f, "raw")).collect();
+        let medians: Vec<_> = row
+            .figures()
+            .iter()
+            .map(|f| samples.median(row.name, f.name, "raw"))
+            .collect();
         assert_eq!(medians, [Some(512.0), Some(3.0), Some(2.0), Some(0.0)]);
-        assert_eq!(samples.median(row, &row.figures()[0], "crosspeer"), None);
+        assert_eq!(samples.median(row.name, row.figures()[0].name, "crosspeer"), None);
     }
 
     #[test]

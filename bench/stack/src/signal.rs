@@ -1,6 +1,7 @@
 //! Where stacks without a relay exchange their descriptions: one TCP connection for each, one line each way.
 
 use anyhow::{Context as _, Result};
+use std::net::IpAddr;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -8,10 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 pub struct Signal(TcpListener);
 
 impl Signal {
-    pub async fn open() -> Result<Self> {
-        Ok(Self(TcpListener::bind(("127.0.0.1", 0)).await?))
+    /// A listener at this host.
+    pub async fn open(host: IpAddr) -> Result<Self> {
+        Ok(Self(TcpListener::bind((host, 0)).await?))
     }
 
+    /// What [`call`] needs.
     pub fn address(&self) -> String {
         self.0
             .local_addr()
@@ -21,18 +24,23 @@ impl Signal {
 
     /// The next offer, and where its answer goes.
     pub async fn accept(&self) -> Result<(String, BufReader<TcpStream>)> {
-        let mut stream = BufReader::new(self.0.accept().await?.0);
+        let stream = self.0.accept().await?.0;
+        stream.set_nodelay(true)?;
+        let mut stream = BufReader::new(stream);
         Ok((read(&mut stream).await?, stream))
     }
 }
 
 /// Sends an offer; its answer.
 pub async fn call(address: &str, offer: &str) -> Result<String> {
-    let mut stream = BufReader::new(TcpStream::connect(address).await?);
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
     write(&mut stream, offer).await?;
     read(&mut stream).await
 }
 
+/// Sends a description.
 pub async fn write(stream: &mut BufReader<TcpStream>, sdp: &str) -> Result<()> {
     let line = serde_json::to_string(sdp)? + "\n";
     Ok(stream.write_all(line.as_bytes()).await?)

@@ -1,15 +1,15 @@
 //! The answering side.
 
 use crate::usage::usage;
-use crate::{Link, Stack};
+use crate::{Link, Place, Stack};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
 /// Answers everybody until standard input ends.
-pub async fn serve<S: Stack>(relay: &str) -> Result<()> {
-    let stack = S::open(relay).await?;
+pub async fn serve<S: Stack>(place: &Place) -> Result<()> {
+    let stack = S::open(place).await?;
     println!("{}", stack.address());
     tokio::spawn(async move {
         while let Ok(link) = stack.accept().await {

@@ -2,19 +2,19 @@
 
 use crate::serve::say;
 use crate::usage::usage;
-use crate::{Link, Options, Row, Stack};
+use crate::{Link, Options, Place, Row, Stack};
 use anyhow::Result;
 use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-pub async fn run<S: Stack>(relay: &str, address: &str, row: Row, options: &Options) -> Result<Value> {
+pub async fn run<S: Stack>(place: &Place, address: &str, row: Row, options: &Options) -> Result<Value> {
     match row {
-        Row::Setup => setup::<S>(relay, address, options.count).await,
-        Row::Idle => idle::<S>(relay, address, options).await,
-        Row::Trip => trip(&meet(&S::open(relay).await?, address).await?, options).await,
-        Row::Bulk => bulk(&meet(&S::open(relay).await?, address).await?, options).await,
+        Row::Setup => setup::<S>(place, address, options.count).await,
+        Row::Idle => idle::<S>(place, address, options).await,
+        Row::Trip => trip(&meet(&S::open(place).await?, address).await?, options).await,
+        Row::Bulk => bulk(&meet(&S::open(place).await?, address).await?, options).await,
     }
 }
 
@@ -30,10 +30,10 @@ async fn ask<L: Link>(link: &L, word: Value) -> Result<Value> {
     Ok(serde_json::from_slice(&link.recv().await?)?)
 }
 
-async fn setup<S: Stack>(relay: &str, address: &str, count: usize) -> Result<Value> {
+async fn setup<S: Stack>(place: &Place, address: &str, count: usize) -> Result<Value> {
     let mut times = Vec::new();
     for _ in 0..count {
-        let stack = S::open(relay).await?;
+        let stack = S::open(place).await?;
         let start = Instant::now();
         meet(&stack, address).await?;
         times.push(start.elapsed().as_secs_f64());
@@ -63,7 +63,7 @@ async fn bulk<L: Link>(link: &L, options: &Options) -> Result<Value> {
     let start = Instant::now();
     let mut count = 0u64;
     let mut sending = FuturesUnordered::new();
-    while count == 0 || start.elapsed().as_secs_f64() < options.seconds {
+    while count < options.count.max(1) as u64 || start.elapsed().as_secs_f64() < options.seconds {
         count += 1;
         if options.at_once == 1 {
             link.send(message.clone()).await?;
@@ -92,15 +92,16 @@ fn difference(before: &Value, after: &Value) -> Value {
     json!({"cpu": cpu, "idle": before["rss"], "peak": after["peak"]})
 }
 
-async fn idle<S: Stack>(relay: &str, address: &str, options: &Options) -> Result<Value> {
-    let first = S::open(relay).await?;
+async fn idle<S: Stack>(place: &Place, address: &str, options: &Options) -> Result<Value> {
+    let first = S::open(place).await?;
     let first = (meet(&first, address).await?, first);
     let (own, other) = (usage(false), ask(&first.0, json!({"do": "usage"})).await?);
-    let mut links = Vec::new();
-    for _ in 0..options.count {
-        let stack = S::open(relay).await?;
-        links.push((meet(&stack, address).await?, stack));
-    }
+    // Some at once: there are stacks that take a second for each.
+    let opening = (0..options.count).map(|_| async {
+        let stack = S::open(place).await?;
+        anyhow::Ok((meet(&stack, address).await?, stack))
+    });
+    let links: Vec<_> = stream::iter(opening).buffer_unordered(10).try_collect().await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (own_open, other_open) = (usage(false), ask(&first.0, json!({"do": "usage"})).await?);
     tokio::time::sleep(Duration::from_secs_f64(options.seconds)).await;
@@ -112,7 +113,7 @@ async fn idle<S: Stack>(relay: &str, address: &str, options: &Options) -> Result
         json!({"bytes": grown(before, open, "rss"), "cpu": grown(open, after, "cpu") / options.seconds})
     };
     Ok(json!({
-        "connections": options.count,
+        "connections": links.len(),
         "caller": of(&own, &own_open, &own_after), "answerer": of(&other, &other_open, &other_after),
     }))
 }
