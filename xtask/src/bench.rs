@@ -18,6 +18,7 @@ use peers::{Ground, Programs};
 use rows::{ROWS, Row, Samples};
 use stacks::{STACKS, Stack};
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Where the page with the table is.
@@ -124,7 +125,10 @@ fn prepare(stacks: &[&Stack], rows: &[&Row]) -> Result<Programs> {
 
 /// Checks for what the stack's package is built with beside Rust.
 fn needed(stack: &Stack) -> Result<()> {
-    let missing = |(program, _): &&(&str, &str)| !Run::new(program).args(["--version"]).succeeds();
+    let missing = |(what, _): &&(&str, &str)| match what.strip_prefix('/') {
+        Some(_) => !Path::new(what).exists(),
+        None => !Run::new(what).args(["--version"]).succeeds(),
+    };
     let packages: Vec<_> = stack
         .needs
         .iter()
@@ -150,7 +154,13 @@ fn measure(programs: &Programs, rows: &[&Row], stacks: &[&Stack], rounds: usize)
     let mut samples = Samples::default();
     for round in 1..=rounds {
         for row in rows.iter().filter(|row| round <= row.rounds) {
-            let away = row.path.map(|path| Ground::new(programs, Some(path))).transpose()?;
+            let away = match row.path.map(|path| Ground::new(programs, Some(path))).transpose() {
+                Ok(away) => away,
+                Err(error) => {
+                    println!("{round}/{rounds} {:<9} cannot be measured here: {error:#}", row.name);
+                    continue;
+                }
+            };
             let ground = away.as_ref().unwrap_or(&here);
             let built = |stack: &&&Stack| !programs.failed.contains(&stack.name);
             for stack in stacks.iter().filter(built).filter(|stack| row.has(stack)) {

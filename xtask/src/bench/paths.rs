@@ -1,5 +1,5 @@
 //! Paths as the internet has them: two network namespaces with a cable between, where packets are delayed (by
-//! `bench/delay`, on a netfilter queue), lost (by nft) and held to a rate (by tc's tbf). There is no netem everywhere.
+//! `bench/delay`, on a netfilter queue), lost (by nft) and held to a rate (by tc's tbf). Not every kernel has netem.
 
 use super::ended::Ended;
 use crate::run::{Run, target};
@@ -55,6 +55,7 @@ pub(crate) fn missing() -> Option<String> {
         ("ip", "-V", "iproute2"),
         ("tc", "-V", "iproute2"),
         ("nft", "-v", "nftables"),
+        ("iptables", "-V", "iptables"),
     ];
     let absent = programs
         .iter()
@@ -86,22 +87,23 @@ impl Emulated {
 
     fn set_up(&self, end: End, path: &Path) -> Result<()> {
         let namespace = self.namespace(end);
-        // A packet that stands for several (GSO) would be lost and delayed as one.
+        // A packet that stands for several (GSO) would be lost and delayed as one. What is emulated is IPv4.
         let lines = format!(
-            "link set lo up\naddress add {}/24 dev wan\nlink set wan up gso_max_segs 1\nroute add default dev wan",
+            "link set lo up\naddress add {}/24 dev wan\nlink set wan addrgenmode none up gso_max_segs 1\nroute add default dev wan",
             address(end)
         );
         ip(namespace, &lines)?;
-        let mut rules = String::new();
         if path.percent_lost > 0 {
             let lost = path.percent_lost;
-            rules += &format!("iifname wan meta l4proto udp numgen random mod 100 < {lost} drop;");
+            let lossy = format!("iifname wan meta l4proto udp numgen random mod 100 < {lost} drop;");
+            let rules = format!("table ip path {{ chain lossy {{ type filter hook input priority 0; {lossy} }}; }};");
+            feed(inside(namespace, "nft").arg("-f").arg("-"), &rules)?;
         }
         if path.milliseconds > 0 {
-            rules += "iifname wan queue num 0;";
+            // Some kernels have no queue for nft.
+            let queue = ["-A", "INPUT", "-i", "wan", "-j", "NFQUEUE", "--queue-num", "0"];
+            feed(inside(namespace, "iptables").args(queue), "")?;
         }
-        let rules = format!("table inet path {{ chain arriving {{ type filter hook input priority 0; {rules} }}; }};");
-        feed(inside(namespace, "nft").arg("-f").arg("-"), &rules)?;
         if let Some(megabits) = path.megabits {
             let rate = format!("qdisc add dev wan root tbf rate {megabits}mbit burst 32k limit 250000");
             feed(inside(namespace, "tc").arg("-batch").arg("-"), &rate)?;

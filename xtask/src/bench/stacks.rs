@@ -11,7 +11,7 @@ pub(crate) struct Stack {
     /// As how many connections it carries one, where that is set.
     pub(crate) lanes: Option<u8>,
     pub(crate) default: bool,
-    /// Programs that its package is built with, and the Debian packages that have them.
+    /// Programs and files that its package is built with, and the Debian packages that have them.
     pub(crate) needs: &'static [(&'static str, &'static str)],
     /// The only rows it is measured in, if not in all.
     pub(crate) only: Option<&'static [&'static str]>,
@@ -59,7 +59,7 @@ pub(crate) const STACKS: &[Stack] = &[
             ("cmake", "cmake"),
             ("clang", "clang"),
             ("c++", "g++"),
-            ("openssl", "libssl-dev"),
+            ("/usr/include/openssl/ssl.h", "libssl-dev"),
         ],
         ..stack(
             "datachannel",
