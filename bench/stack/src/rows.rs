@@ -1,6 +1,6 @@
 //! The calling side: one row of the table.
 
-use crate::serve::say;
+use crate::serve::{AT_ONCE, say};
 use crate::usage::usage;
 use crate::{Link, Options, Place, Row, Stack};
 use anyhow::Result;
@@ -101,7 +101,7 @@ async fn idle<S: Stack>(place: &Place, address: &str, options: &Options) -> Resu
         let stack = S::open(place).await?;
         anyhow::Ok((meet(&stack, address).await?, stack))
     });
-    let links: Vec<_> = stream::iter(opening).buffer_unordered(10).try_collect().await?;
+    let links: Vec<_> = stream::iter(opening).buffer_unordered(AT_ONCE).try_collect().await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (own_open, other_open) = (usage(false), ask(&first.0, json!({"do": "usage"})).await?);
     tokio::time::sleep(Duration::from_secs_f64(options.seconds)).await;

@@ -5,21 +5,29 @@ use crate::{Link, Place, Stack};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use tokio::io::AsyncReadExt as _;
+
+/// Connections that are set up at the same time.
+pub const AT_ONCE: usize = 10;
 
 /// Answers everybody until standard input ends.
 pub async fn serve<S: Stack>(place: &Place) -> Result<()> {
-    let stack = S::open(place).await?;
+    let stack = Arc::new(S::open(place).await?);
     println!("{}", stack.address());
-    tokio::spawn(async move {
-        while let Ok(link) = stack.accept().await {
-            tokio::spawn(async move {
-                if let Err(error) = answer(&link).await {
-                    eprintln!("bench: {error:#}");
-                }
-            });
-        }
-    });
+    // Several at once, since some stacks take a second for each.
+    for _ in 0..AT_ONCE {
+        let stack = Arc::clone(&stack);
+        tokio::spawn(async move {
+            while let Ok(link) = stack.accept().await {
+                tokio::spawn(async move {
+                    if let Err(error) = answer(&link).await {
+                        eprintln!("bench: {error:#}");
+                    }
+                });
+            }
+        });
+    }
     input_ends().await;
     std::process::exit(0)
 }

@@ -8,8 +8,14 @@ use rtc_stun::xoraddr::XorMappedAddress;
 
 fn main() {
     for words in 6..12 {
-        let text = |attr| TextAttribute { attr, text: "x".repeat(4 * words) };
-        let mapped = XorMappedAddress { ip: "2001:db8::1".parse().expect("an address"), port: 5000 };
+        let text = |attr| TextAttribute {
+            attr,
+            text: "x".repeat(4 * words),
+        };
+        let mapped = XorMappedAddress {
+            ip: "2001:db8::1".parse().expect("an address"),
+            port: 5000,
+        };
         let mut message = Message::new();
         message
             .build(&[
@@ -22,6 +28,10 @@ fn main() {
             ])
             .expect("a message");
         let mut read = Message::new();
-        println!("{} bytes: {:?}", message.raw.len(), read.read_from(&mut message.raw.as_slice()));
+        println!(
+            "{} bytes: {:?}",
+            message.raw.len(),
+            read.read_from(&mut message.raw.as_slice())
+        );
     }
 }
