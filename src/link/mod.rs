@@ -44,15 +44,22 @@ pub enum State {
     Failed,
 }
 
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl State {
+    /// Its name, as WebRTC's.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::New => "new",
             Self::Connecting => "connecting",
             Self::Connected => "connected",
             Self::Closed => "closed",
             Self::Failed => "failed",
-        })
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -1,6 +1,8 @@
 //! The npm package `crosspeer`: `cargo xtask npm` builds and packs it, the step `npm` of `cargo xtask test` installs it
 //! in fresh projects.
 
+mod shrink;
+
 use crate::browsers::{self, Relay};
 use crate::run::{Counts, Run, root, target};
 use crate::tools;
@@ -9,21 +11,12 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The version of npm's `binaryen`. Debian's writes broken modules.
-const BINARYEN: &str = "132.0.0";
 /// Bytes that the module with its glue and wrapper may have in brotli.
 const BUDGET: u64 = 80_000;
 /// The wrapper's files, beside what wasm-pack makes.
 const WRAPPER: [&str; 5] = ["crosspeer.js", "index.js", "index.d.ts", "node.js", "README.md"];
-/// What wasm-opt may use: every browser of the last years has it.
-const FEATURES: [&str; 6] = [
-    "--enable-bulk-memory",
-    "--enable-multivalue",
-    "--enable-mutable-globals",
-    "--enable-nontrapping-float-to-int",
-    "--enable-reference-types",
-    "--enable-sign-ext",
-];
+/// Those of them that browsers run.
+const SCRIPTS: [&str; 2] = ["crosspeer.js", "index.js"];
 
 /// Builds and packs the package, and prints its sizes; the tarball.
 pub(crate) fn npm() -> Result<PathBuf> {
@@ -47,6 +40,9 @@ pub(crate) fn assemble(package: &Path, features: &str) -> Result<()> {
     for file in WRAPPER {
         fs::copy(source.join(file), package.join(file)).with_context(|| file.to_owned())?;
     }
+    for file in SCRIPTS {
+        shrink::script(&package.join(file))?;
+    }
     for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
         fs::copy(root().join(licence), package.join(licence))?;
     }
@@ -62,15 +58,13 @@ pub(crate) fn assemble(package: &Path, features: &str) -> Result<()> {
 fn compile(out: &Path, features: &str) -> Result<()> {
     let wasm_bindgen = browsers::wasm_bindgen()?;
     let wasm_pack = tools::cargo_tool("wasm-pack")?;
-    let wasm_opt = binaryen()?.join("wasm-opt");
     let path = browsers::path_with(&wasm_bindgen)?;
     let build = Run::new(wasm_pack).env("PATH", path).env("RUSTFLAGS", remap());
     let build = build.args(["build", "wasm", "--mode", "no-install", "--target", "web", "--no-pack"]);
     let build = build.args(["--profile", "wasm-release", "--out-name", "crosspeer_wasm", "--out-dir"]);
     build.args([out]).args(["--features", features]).status()?;
     let module = out.join("crosspeer_wasm_bg.wasm");
-    let optimise = Run::new(wasm_opt).args(FEATURES).args(["-Oz", "--converge"]);
-    optimise.args([&module]).args(["-o"]).args([&module]).status()?;
+    shrink::module(&module, &out.join("crosspeer_wasm.js"))?;
     for unwanted in [".gitignore", "crosspeer_wasm.d.ts", "crosspeer_wasm_bg.wasm.d.ts"] {
         let _ = fs::remove_file(out.join(unwanted));
     }
@@ -90,18 +84,6 @@ fn remap() -> String {
         "--remap-path-prefix={cargo}/{sources}=crates --remap-path-prefix={}=crosspeer",
         root.display()
     )
-}
-
-/// The folder of npm's binaryen, installed when it is missing.
-fn binaryen() -> Result<PathBuf> {
-    let dir = target().join("tools/binaryen");
-    let bin = dir.join("node_modules/.bin");
-    if !bin.join("wasm-opt").exists() {
-        fs::create_dir_all(&dir)?;
-        let install = Run::new("npm").args(["install", "--no-audit", "--no-fund", "--no-save", "--prefix"]);
-        install.args([&dir]).args([format!("binaryen@{BINARYEN}")]).status()?;
-    }
-    Ok(bin)
 }
 
 fn print_sizes(package: &Path) -> Result<()> {
