@@ -61,10 +61,11 @@ pub mod router;
 #[cfg(any(test, feature = "sim"))]
 #[cfg_attr(test, allow(clippy::disallowed_methods))]
 pub mod sim;
+mod sorted_map;
 pub mod transfer;
 
 pub use config::{Config, IceServer, Reconnect, TlsOptions};
 pub use error::{Error, Result, Stage};
-pub use handle::{PeerConnection, PeerManager, RelayClient};
+pub use handle::{Asking, PeerConnection, PeerManager, RelayClient};
 pub use link::{LinkId, State};
 pub use message::Message;

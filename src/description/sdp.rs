@@ -1,7 +1,6 @@
 //! Reading and mending SDP, line by line. Lines may end in LF or CRLF; what is written ends in CRLF.
 
 use super::words::{Words, is_words_line};
-use std::collections::HashSet;
 
 /// Bytes of the largest data-channel message we say we accept, as aiortc and Chromium do. ProxyStore needs 131,090 or
 /// more; Firefox would say 1 GiB, and 16 MiB never arrive there.
@@ -21,7 +20,7 @@ pub const DEFAULT_MAX_MESSAGE_SIZE: usize = 65_536;
 /// `.local` (mDNS) candidates stay, since a peer may be able to resolve them; see [`split_mdns_candidates`].
 pub fn prepare_local(sdp: &str, words: &Words) -> String {
     let mut out = Builder::default();
-    let mut seen = HashSet::new();
+    let mut seen = Vec::new();
     let mut words_line = Some(words.to_line());
     let mut in_data = false;
     for line in lines(sdp).filter(|line| !is_end_of_candidates(line) && !is_words_line(line)) {
@@ -31,8 +30,11 @@ pub fn prepare_local(sdp: &str, words: &Words) -> String {
             in_data = is_data_section(line);
             seen.clear();
         }
-        if line.starts_with("a=candidate:") && !(is_component_1(line) && seen.insert(line)) {
-            continue;
+        if line.starts_with("a=candidate:") {
+            if seen.contains(&line) || !is_component_1(line) {
+                continue;
+            }
+            seen.push(line);
         }
         if !(in_data && line.starts_with(MAX_MESSAGE_SIZE_ATTRIBUTE)) {
             out.push(line);
@@ -104,8 +106,8 @@ pub fn has_data_section(sdp: &str) -> bool {
 /// The candidates, each `candidate:…`, without `a=`.
 pub fn candidates(sdp: &str) -> impl Iterator<Item = &str> {
     lines(sdp)
-        .filter(|line| line.starts_with("a=candidate:"))
-        .map(|line| &line["a=".len()..])
+        .filter_map(|line| line.strip_prefix("a="))
+        .filter(|attribute| attribute.starts_with("candidate:"))
 }
 
 const MAX_MESSAGE_SIZE_ATTRIBUTE: &str = "a=max-message-size:";

@@ -1,19 +1,22 @@
 //! What users hold: [`PeerManager`], [`PeerConnection`], [`RelayClient`]. They only talk to the driver, so they are
 //! `Send`, `Sync` and cheap to clone on every target.
 
+mod asking;
 mod client;
 mod connection;
 pub(crate) mod hub;
 mod manager;
 
+pub use asking::Asking;
 pub use client::RelayClient;
 pub use connection::PeerConnection;
 pub use manager::PeerManager;
 
 use crate::driver::Driver;
+use crate::json;
 use crate::platform::Platform;
 use crate::relay::Registration;
-use crate::router::{Mode, Router};
+use crate::router::{Mode, Request, Router};
 use crate::{Config, Error, Result};
 use hub::{Caller, Hub};
 use std::sync::Arc;
@@ -56,6 +59,10 @@ impl Node {
             driver,
         ))
     }
+
+    fn ask(&self, request: Request) -> Asking {
+        Asking::new(&self.caller, request)
+    }
 }
 
 fn check_url(url: &str) -> Result<()> {
@@ -63,7 +70,10 @@ fn check_url(url: &str) -> Result<()> {
     match rest {
         Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(()),
         _ => {
-            let text = format!("the relay's URL {url:?} must look like ws://host:port or wss://host");
+            let text = format!(
+                "the relay's URL {} must look like ws://host:port or wss://host",
+                json::string(url)
+            );
             Err(Error::InvalidInput(text))
         }
     }

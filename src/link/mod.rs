@@ -15,6 +15,7 @@ mod traffic;
 
 pub(crate) use outbox::Outgoing;
 
+use crate::error::Period;
 use crate::platform::{RtcCommand, RtcId};
 use crate::router::{Output, Reply, RequestId};
 use crate::{Config, Error, Stage};
@@ -302,7 +303,7 @@ impl Link {
             return self.give_up_setup(cx);
         }
         if self.silent_since.is_some_and(|since| since + grace(cx.config) <= now) {
-            let reason = format!("the peer has been silent for {:?}", cx.config.dead_after);
+            let reason = format!("the peer has been silent for {}", Period(cx.config.dead_after));
             return self.end(cx, Error::ConnectionLost { reason });
         }
         if self.close.deadline.is_some_and(|at| at <= now) {
@@ -310,8 +311,8 @@ impl Link {
                 return self.end(cx, traffic::by_peer());
             }
             let reason = format!(
-                "closed before the peer had taken everything within {:?}",
-                cx.config.close_timeout
+                "closed before the peer had taken everything within {}",
+                Period(cx.config.close_timeout)
             );
             return self.end(cx, Error::ConnectionLost { reason });
         }
@@ -327,7 +328,7 @@ impl Link {
         }
         let after = cx.config.connect_timeout;
         let stage = self.stage_now();
-        let reason = format!("no address of this host reached the peer within {after:?}");
+        let reason = format!("no address of this host reached the peer within {}", Period(after));
         let error = match stage {
             Stage::Candidates => Error::SetupFailed { stage, reason },
             stage => Error::Timeout { stage, after },

@@ -4,6 +4,7 @@ use super::candidates::Withheld;
 use super::{Context, Link, Phase, Signal, State};
 use crate::chunk::{HEADER_BYTES, PROXYSTORE_CHUNK_BYTES};
 use crate::description::{self, Description, Words};
+use crate::json;
 use crate::platform::{RtcCommand, RtcId, SdpType, SessionDescription};
 use crate::router::{Output, Reply};
 use crate::{Config, Error, Stage};
@@ -299,15 +300,16 @@ impl Link {
 
 fn bad_channel(label: &str) -> Error {
     Error::PeerMisbehaved(format!(
-        "its data channel {label:?} does not fit `p2p-<i>-<n>` with n of 1 to {MAX_CHANNELS}"
+        "its data channel {} does not fit `p2p-<i>-<n>` with n of 1 to {MAX_CHANNELS}",
+        json::string(label)
     ))
 }
 
 /// The number of channels that a label `…<i>-<n>` promises.
 fn channels_of(label: &str) -> Option<usize> {
     let (rest, count) = label.rsplit_once('-')?;
-    let digits = rest.len() - rest.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-    let index: usize = rest[rest.len() - digits..].parse().ok()?;
+    let index = rest.rsplit(|c: char| !c.is_ascii_digit()).next()?;
+    let index: usize = index.parse().ok()?;
     let count: usize = count.parse().ok()?;
     ((1..=MAX_CHANNELS).contains(&count) && index < count).then_some(count)
 }

@@ -3,7 +3,7 @@
 use crate::Message;
 use crate::chunk::Kind;
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::string::FromUtf8Error;
 use web_time::Instant;
 
@@ -24,8 +24,8 @@ pub(super) struct Incomplete {
     /// Chunks 0 to `merged` - 1.
     buffer: Vec<u8>,
     merged: u32,
-    /// Later chunks, by number.
-    waiting: HashMap<u32, Bytes>,
+    /// Later chunks, by number; as messages, so that pages download one kind of tree.
+    waiting: BTreeMap<u32, Message>,
     waiting_bytes: usize,
 }
 
@@ -37,7 +37,7 @@ impl Incomplete {
             last_progress: now,
             buffer: Vec::new(),
             merged: 0,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             waiting_bytes: 0,
         }
     }
@@ -70,7 +70,7 @@ impl Incomplete {
         if seq_id > self.merged {
             self.waiting_bytes += payload.len();
             let needed = payload.len() + WAITING_CHUNK_OVERHEAD;
-            self.waiting.insert(seq_id, payload);
+            self.waiting.insert(seq_id, payload.into());
             return needed <= room;
         }
         let allowed = self.held_bytes() + room;
@@ -80,7 +80,7 @@ impl Incomplete {
         drop(payload);
         while let Some(payload) = self.waiting.remove(&self.merged) {
             self.waiting_bytes -= payload.len();
-            if !self.append(&payload, allowed, max_bytes) {
+            if !self.append(payload.as_bytes(), allowed, max_bytes) {
                 return false;
             }
         }

@@ -56,7 +56,7 @@ impl<'a> Frame<'a> {
                 description: fields.take("description")?,
                 error: fields.take("error").ok(),
             }),
-            other => return Err(DecodeError(format!("unknown message_type {other:?}"))),
+            other => return Err(DecodeError(format!("unknown message_type {}", json::string(other)))),
         };
         fields.finish()?;
         Ok(frame)
@@ -135,7 +135,7 @@ impl<'a> Fields<'a> {
 
     fn finish(self) -> Result<(), DecodeError> {
         match self.0.left() {
-            Some(key) => Err(DecodeError(format!("unknown field {key:?}"))),
+            Some(key) => Err(DecodeError(format!("unknown field {}", json::string(key)))),
             None => Ok(()),
         }
     }
@@ -143,12 +143,27 @@ impl<'a> Fields<'a> {
 
 /// A UUID as Python's `uuid.UUID(text)` takes it: in any case, with or without dashes, braces and `urn:uuid:`.
 fn parse_uuid(text: &str) -> Option<Uuid> {
-    let text = text.replace("urn:", "").replace("uuid:", "");
+    let text = without(&without(text, "urn:"), "uuid:");
     let digits = text.trim_matches(['{', '}']).replace('-', "");
     if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     u128::from_str_radix(&digits, 16).ok().map(Uuid::from_u128)
+}
+
+/// As [`str::replace`] by nothing, whose search costs pages 2 kB.
+fn without(mut text: &str, part: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    while let Some(c) = text.chars().next() {
+        text = match text.strip_prefix(part) {
+            Some(rest) => rest,
+            None => {
+                out.push(c);
+                text.get(c.len_utf8()..).unwrap_or_default()
+            }
+        };
+    }
+    out
 }
 
 /// Writes one message as Python's `json.dumps` does, member by member.

@@ -59,7 +59,7 @@ impl Router {
                 "it is not between this side and another peer".into(),
             ));
         }
-        let known = self.by_peer.get(&peer).copied();
+        let known = self.by_peer.get(peer).copied();
         if message.error.is_some() {
             return known.map_or(Ok(()), |link| self.deliver_signal(now, link, message));
         }

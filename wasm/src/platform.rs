@@ -6,7 +6,6 @@ use crosspeer::Config;
 use crosspeer::platform::{Events, Platform, RtcId, SocketId};
 use gloo_timers::future::TimeoutFuture;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use web_time::Instant;
 
@@ -17,7 +16,7 @@ const LONGEST_MILLIS: u128 = i32::MAX as u128;
 #[derive(Debug, Clone, Default)]
 pub struct Web {
     /// What is open, for looking at the browser's statistics.
-    rtcs: Rc<RefCell<HashMap<RtcId, Weak<Peer>>>>,
+    rtcs: Rc<RefCell<Vec<(RtcId, Weak<Peer>)>>>,
 }
 
 impl Web {
@@ -28,7 +27,8 @@ impl Web {
 
     /// The browser's own object behind a connection, while there is one.
     pub fn rtc_peer_connection(&self, id: RtcId) -> Option<web_sys::RtcPeerConnection> {
-        let peer = self.rtcs.borrow().get(&id)?.upgrade()?;
+        let rtcs = self.rtcs.borrow();
+        let peer = rtcs.iter().find(|(of, _)| *of == id)?.1.upgrade()?;
         Some(peer.pc())
     }
 }
@@ -56,7 +56,7 @@ impl Platform for Web {
     fn open_rtc(&self, id: RtcId, config: &Config, events: Events) -> WebRtc {
         let rtc = WebRtc::open(id, config, events);
         let mut rtcs = self.rtcs.borrow_mut();
-        rtcs.retain(|_, peer| peer.strong_count() > 0);
+        rtcs.retain(|(_, peer)| peer.strong_count() > 0);
         rtcs.extend(rtc.peer().map(|peer| (id, peer)));
         rtc
     }

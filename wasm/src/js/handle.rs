@@ -3,8 +3,8 @@
 use super::settings::{config, millis};
 use super::{AbortSignal, JsResult, Promise, invalid, promise, thrown};
 use crate::{PeerManager, RelayClient};
-use crosspeer::relay::RelayMessage;
-use crosspeer::{Message, PeerConnection, Result, State};
+use crosspeer::relay::{PeerConnectionMessage, RelayMessage};
+use crosspeer::{Asking, Message, PeerConnection, State};
 use js_sys::{Array, Uint8Array};
 use std::time::Duration;
 use uuid::Uuid;
@@ -102,106 +102,97 @@ impl Handle {
         promise(signal, Box::pin(self.clone().carry_out(string(&name), arguments)))
     }
 
+    /// The calls that have a result.
     async fn carry_out(self, name: String, arguments: Arguments) -> JsResult<JsValue> {
-        match self.0 {
-            Kind::Manager(manager) => of_manager(manager, &name, arguments).await,
-            Kind::Client(client) => of_client(client, &name, arguments).await,
-            Kind::Connection(connection, _) => of_connection(connection, &name, arguments).await,
-        }
+        Ok(match (&self.0, name.as_str()) {
+            (Kind::Manager(manager), "recv") => {
+                let (from, message) = manager.recv().await.map_err(thrown)?;
+                Array::of2(&text_of(from), &value_of(&message)).into()
+            }
+            (Kind::Client(client), "recv") => {
+                let message = client.recv().await.map_err(thrown)?;
+                RelayMessage::PeerConnection(message).encode().into()
+            }
+            (Kind::Connection(connection, _), "recv") => value_of(&connection.recv().await.map_err(thrown)?),
+            (Kind::Manager(manager), "connect") => {
+                let connection = manager.connect(arguments.peer()?).await.map_err(thrown)?;
+                Self(Kind::Connection(connection, Some(manager.clone()))).into()
+            }
+            // Ends with the new state once it is another than the one given.
+            (Kind::Connection(connection, _), "changed") => {
+                let all = [State::New, State::Connecting, State::Connected, State::Closed];
+                let seen = all.into_iter().find(|state| arguments.text() == state.as_str());
+                connection.changed(seen.unwrap_or(State::Failed)).await.as_str().into()
+            }
+            // Ends with the reason once the connection has ended.
+            (Kind::Connection(connection, _), "ended") => thrown(connection.on_close().await),
+            (Kind::Connection(connection, _), "statistics") => {
+                let counts = connection.statistics().await.map_err(thrown)?;
+                [
+                    counts.messages_sent,
+                    counts.messages_received,
+                    counts.bytes_sent,
+                    counts.bytes_received,
+                ]
+                .map(|count| JsValue::from_f64(count as f64))
+                .iter()
+                .collect::<Array>()
+                .into()
+            }
+            (Kind::Manager(manager), "close") => {
+                manager.close().await.map_err(thrown)?;
+                JsValue::UNDEFINED
+            }
+            _ => {
+                self.ask(&name, arguments)?.await.map_err(thrown)?;
+                JsValue::UNDEFINED
+            }
+        })
+    }
+
+    /// The calls without one.
+    fn ask(&self, name: &str, arguments: Arguments) -> JsResult<Asking> {
+        let timeout = arguments.timeout;
+        Ok(match (&self.0, name) {
+            (Kind::Manager(manager), "send") => match (arguments.peer()?, timeout) {
+                (peer, Some(timeout)) => manager.send_timeout(peer, arguments.message, timeout),
+                (peer, None) => manager.send(peer, arguments.message),
+            },
+            (Kind::Manager(manager), "closeConnection") => manager.close_connection(arguments.peer()?),
+            (Kind::Client(client), "send") => client.send(arguments.relay_message()?),
+            (Kind::Client(client), "close") => client.close(),
+            (Kind::Connection(connection, _), "send") => match timeout {
+                Some(timeout) => connection.send_timeout(arguments.message, timeout),
+                None => connection.send(arguments.message),
+            },
+            (Kind::Connection(connection, _), "ready") => connection.ready(timeout.unwrap_or(READY_TIMEOUT)),
+            (Kind::Connection(connection, _), "close") => connection.close(),
+            (Kind::Connection(connection, _), "sendOffer") => connection.send_offer(arguments.peer()?),
+            (Kind::Connection(connection, _), "sendAnswer") => connection.send_answer(arguments.peer()?),
+            (Kind::Connection(connection, _), "handleServerMessage") => {
+                connection.handle_server_message(arguments.relay_message()?)
+            }
+            _ => return Err(unknown()),
+        })
     }
 }
 
-async fn of_manager(manager: PeerManager, name: &str, arguments: Arguments) -> JsResult<JsValue> {
-    let Arguments { peer, message, timeout } = arguments;
-    let done = match name {
-        "recv" => {
-            return match manager.recv().await {
-                Ok((from, message)) => Ok(Array::of2(&text_of(from), &value_of(&message)).into()),
-                Err(error) => Err(thrown(error)),
-            };
-        }
-        "close" => manager.close().await,
-        "connect" => {
-            let connection = manager.connect(uuid(&string(&peer))?).await.map_err(thrown)?;
-            return Ok(Handle(Kind::Connection(connection, Some(manager))).into());
-        }
-        "closeConnection" => manager.close_connection(uuid(&string(&peer))?).await,
-        "send" => {
-            let peer = uuid(&string(&peer))?;
-            match timeout {
-                Some(timeout) => manager.send_timeout(peer, message, timeout).await,
-                None => manager.send(peer, message).await,
-            }
-        }
-        _ => return Err(unknown()),
-    };
-    finish(done)
-}
+impl Arguments {
+    fn peer(&self) -> JsResult<Uuid> {
+        uuid(&string(&self.peer))
+    }
 
-async fn of_client(client: RelayClient, name: &str, arguments: Arguments) -> JsResult<JsValue> {
-    let done = match name {
-        "recv" => {
-            return match client.recv().await {
-                Ok(message) => Ok(RelayMessage::PeerConnection(message).encode().into()),
-                Err(error) => Err(thrown(error)),
-            };
-        }
-        "close" => client.close().await,
-        "send" => client.send(relay_message(&arguments.message)?).await,
-        _ => return Err(unknown()),
-    };
-    finish(done)
-}
+    fn text(&self) -> &str {
+        self.message.as_text().unwrap_or_default()
+    }
 
-async fn of_connection(connection: PeerConnection, name: &str, arguments: Arguments) -> JsResult<JsValue> {
-    let Arguments { peer, message, timeout } = arguments;
-    let done = match name {
-        "recv" => {
-            return match connection.recv().await {
-                Ok(message) => Ok(value_of(&message)),
-                Err(error) => Err(thrown(error)),
-            };
+    /// Relay messages go between here and the wrapper as on the wire.
+    fn relay_message(&self) -> JsResult<PeerConnectionMessage> {
+        match RelayMessage::decode(self.text()) {
+            Ok(RelayMessage::PeerConnection(message)) => Ok(message),
+            Ok(_) => Err(unknown()),
+            Err(error) => Err(invalid(error.0)),
         }
-        "send" => match timeout {
-            Some(timeout) => connection.send_timeout(message, timeout).await,
-            None => connection.send(message).await,
-        },
-        "close" => connection.close().await,
-        "ready" => connection.ready(timeout.unwrap_or(READY_TIMEOUT)).await,
-        "sendOffer" => connection.send_offer(uuid(&string(&peer))?).await,
-        "sendAnswer" => connection.send_answer(uuid(&string(&peer))?).await,
-        "handleServerMessage" => connection.handle_server_message(relay_message(&message)?).await,
-        // Ends with the new state once it is another than the one given.
-        "changed" => {
-            let all = [State::New, State::Connecting, State::Connected, State::Closed];
-            let seen = all.into_iter().find(|state| message.as_text() == Some(state.as_str()));
-            return Ok(connection.changed(seen.unwrap_or(State::Failed)).await.as_str().into());
-        }
-        // Ends with the reason once the connection has ended.
-        "ended" => return Ok(thrown(connection.on_close().await)),
-        "statistics" => {
-            let counts = connection.statistics().await.map_err(thrown)?;
-            let counts = [
-                counts.messages_sent,
-                counts.messages_received,
-                counts.bytes_sent,
-                counts.bytes_received,
-            ];
-            return Ok(counts
-                .into_iter()
-                .map(|count| JsValue::from_f64(count as f64))
-                .collect::<Array>()
-                .into());
-        }
-        _ => return Err(unknown()),
-    };
-    finish(done)
-}
-
-fn finish(done: Result<()>) -> JsResult<JsValue> {
-    match done {
-        Ok(()) => Ok(JsValue::UNDEFINED),
-        Err(error) => Err(thrown(error)),
     }
 }
 
@@ -235,13 +226,4 @@ pub(super) fn uuid(text: &str) -> JsResult<Uuid> {
 fn text_of(uuid: Uuid) -> JsValue {
     let mut buffer = Uuid::encode_buffer();
     JsValue::from_str(uuid.hyphenated().encode_lower(&mut buffer))
-}
-
-/// Relay messages go between here and the wrapper as on the wire.
-fn relay_message(message: &Message) -> JsResult<crosspeer::relay::PeerConnectionMessage> {
-    match RelayMessage::decode(message.as_text().unwrap_or_default()) {
-        Ok(RelayMessage::PeerConnection(message)) => Ok(message),
-        Ok(_) => Err(unknown()),
-        Err(error) => Err(invalid(error.0)),
-    }
 }
