@@ -2,14 +2,14 @@
 
 use crate::handle::hub::{Answer, Call, Hub, Shared};
 use crate::link::{LinkId, State};
+use crate::maps::{Pending, SortedMap};
 use crate::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcId, Socket, SocketId};
 use crate::router::{Input, Output, Reply, Request, RequestId, Router};
-use crate::sorted_map::SortedMap;
 use crate::{Config, Error, Result};
 use futures_channel::{mpsc, oneshot};
 use futures_util::future::{Either, FutureExt, pending};
 use futures_util::stream::StreamExt;
-use futures_util::{pin_mut, select};
+use futures_util::{pin_mut, select_biased};
 use std::sync::Arc;
 
 /// The id of the one request that no handle makes.
@@ -24,12 +24,12 @@ pub struct Driver<P: Platform> {
     platform: P,
     router: Router,
     url: String,
-    config: Config,
+    config: Arc<Config>,
     calls: mpsc::UnboundedReceiver<Call>,
     events: mpsc::UnboundedReceiver<Event>,
     sink: Events,
     hub: Arc<Hub>,
-    answers: SortedMap<RequestId, oneshot::Sender<Result<Answer>>>,
+    answers: Pending<RequestId, oneshot::Sender<Result<Answer>>>,
     links: SortedMap<LinkId, Arc<Shared>>,
     rtcs: SortedMap<RtcId, P::Rtc>,
     sockets: SortedMap<SocketId, P::Socket>,
@@ -48,7 +48,7 @@ impl<P: Platform> Driver<P> {
         platform: P,
         router: Router,
         url: String,
-        config: Config,
+        config: Arc<Config>,
         calls: mpsc::UnboundedReceiver<Call>,
         hub: Arc<Hub>,
     ) -> Self {
@@ -62,7 +62,7 @@ impl<P: Platform> Driver<P> {
             events,
             sink,
             hub,
-            answers: SortedMap::default(),
+            answers: Pending::default(),
             links: SortedMap::default(),
             rtcs: SortedMap::default(),
             sockets: SortedMap::default(),
@@ -95,12 +95,12 @@ impl<P: Platform> Driver<P> {
         .fuse();
         pin_mut!(timeout);
         if self.orphaned {
-            return select! {
+            return select_biased! {
                 event = self.events.next() => Woken::Event(event),
                 () = timeout => Woken::Timeout,
             };
         }
-        select! {
+        select_biased! {
             call = self.calls.next() => Woken::Call(call),
             event = self.events.next() => Woken::Event(event),
             () = timeout => Woken::Timeout,
@@ -129,7 +129,7 @@ impl<P: Platform> Driver<P> {
 
     fn on_call(&mut self, Call { id, request, answer }: Call) {
         if let Some(answer) = answer {
-            self.answers.insert(id, answer);
+            self.answers.push(id, answer);
         }
         if let Request::Adopt { link, .. } = request
             && let Some(shared) = self.hub.take_adopted(link)

@@ -53,6 +53,7 @@ mod error;
 mod handle;
 mod json;
 mod link;
+mod maps;
 mod message;
 pub mod platform;
 pub mod reassembly;
@@ -61,7 +62,6 @@ pub mod router;
 #[cfg(any(test, feature = "sim"))]
 #[cfg_attr(test, allow(clippy::disallowed_methods))]
 pub mod sim;
-mod sorted_map;
 pub mod transfer;
 
 pub use config::{Config, IceServer, Reconnect, TlsOptions};

@@ -5,7 +5,7 @@
 
 use crate::Message;
 use crate::chunk::{Frame, Header, Kind};
-use crate::sorted_map::SortedMap;
+use crate::maps::SortedMap;
 use bytes::Bytes;
 use finished::{Finished, Outcome};
 use incomplete::Incomplete;

@@ -5,11 +5,14 @@ use crate::platform::RtcId;
 use crate::relay::PeerConnectionMessage;
 use crate::router::{Request, RequestId};
 use crate::{Error, Message, Result};
-use event_listener::{Event, IntoNotification, listener};
+use event_listener::{Event, EventListener, IntoNotification};
 use futures_channel::{mpsc, oneshot};
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use uuid::Uuid;
 
 /// The relay's messages that wait for [`crate::RelayClient::recv`]; the oldest goes when more come.
@@ -142,12 +145,11 @@ impl Hub {
     }
 
     /// The next message of any connection that nobody has claimed.
-    pub(crate) async fn recv(&self, caller: &Caller) -> Result<(Uuid, Message)> {
+    pub(crate) fn recv(&self, caller: &Caller) -> impl Future<Output = Result<(Uuid, Message)>> {
         until(&self.arrived, || match self.try_recv(caller) {
             Some(message) => Some(Ok(message)),
             None => lock(&self.ended).clone().map(Err),
         })
-        .await
     }
 
     fn try_recv(&self, caller: &Caller) -> Option<(Uuid, Message)> {
@@ -164,7 +166,7 @@ impl Hub {
     }
 
     /// The next message of one connection.
-    pub(crate) async fn recv_from(&self, shared: &Shared, caller: &Caller) -> Result<Message> {
+    pub(crate) fn recv_from(&self, shared: &Shared, caller: &Caller) -> impl Future<Output = Result<Message>> {
         until(&shared.arrived, || {
             let mut status = shared.lock();
             let Some(message) = status.messages.pop_front() else {
@@ -173,7 +175,6 @@ impl Hub {
             self.report(shared, &mut status, &message, caller);
             Some(Ok(message))
         })
-        .await
     }
 
     fn report(&self, shared: &Shared, status: &mut Status, message: &Message, caller: &Caller) {
@@ -225,12 +226,11 @@ impl Hub {
         self.arrived.notify(1.additional());
     }
 
-    pub(crate) async fn recv_relay(&self) -> Result<PeerConnectionMessage> {
+    pub(crate) fn recv_relay(&self) -> impl Future<Output = Result<PeerConnectionMessage>> {
         until(&self.arrived, || match lock(&self.relay).pop_front() {
             Some(message) => Some(Ok(message)),
             None => lock(&self.relay_ended).clone().map(Err),
         })
-        .await
     }
 
     pub(crate) fn set_registered(&self, registered: bool) {
@@ -262,8 +262,8 @@ impl Hub {
     }
 
     /// Ends when the driver has.
-    pub(crate) async fn ended(&self) {
-        until(&self.called, || lock(&self.ended).as_ref().map(|_| ())).await;
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> {
+        until(&self.called, || lock(&self.ended).as_ref().map(|_| ()))
     }
 
     /// The next connection that a peer has made; its messages are claimed.
@@ -382,13 +382,13 @@ impl Shared {
     }
 
     /// Ends with the state once it is another than `seen`.
-    pub(crate) async fn changed(&self, seen: State) -> State {
-        until(&self.changed, || Some(self.state()).filter(|state| *state != seen)).await
+    pub(crate) fn changed(&self, seen: State) -> impl Future<Output = State> {
+        until(&self.changed, move || Some(self.state()).filter(|state| *state != seen))
     }
 
     /// Ends with the error that the connection ended with.
-    pub(crate) async fn ended(&self) -> Error {
-        until(&self.changed, || self.error()).await
+    pub(crate) fn ended(&self) -> impl Future<Output = Error> {
+        until(&self.changed, || self.error())
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {
@@ -397,14 +397,28 @@ impl Shared {
 }
 
 /// Looks until there is something, now and whenever this happens.
-async fn until<T>(event: &Event, mut look: impl FnMut() -> Option<T>) -> T {
-    loop {
-        listener!(event => happened);
-        if let Some(found) = look() {
-            return found;
+fn until<T>(event: &Event, mut look: impl FnMut() -> Option<T>) -> impl Future<Output = T> {
+    let mut listener = None;
+    poll_fn(move |cx| {
+        loop {
+            if let Some(found) = look() {
+                return Poll::Ready(found);
+            }
+            ready!(happens(event, &mut listener, cx));
         }
-        happened.await;
+    })
+}
+
+/// Ready whenever there is reason to look again: it has happened, or could have before anybody listened.
+fn happens(event: &Event, listener: &mut Option<EventListener>, cx: &mut Context<'_>) -> Poll<()> {
+    match listener {
+        Some(waiting) => {
+            ready!(Pin::new(waiting).poll(cx));
+            *listener = None;
+        }
+        None => *listener = Some(event.listen()),
     }
+    Poll::Ready(())
 }
 
 /// No code panics while it holds one of these locks; if it did, what is there is still whole.

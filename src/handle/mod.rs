@@ -47,14 +47,21 @@ impl Node {
         };
         let (caller, calls) = Caller::channel();
         let hub = Arc::new(Hub::new(config.receive_buffer_bytes));
-        let router = Router::new(mode, url.to_owned(), me.clone(), config.clone(), fastrand::u64(..));
+        let config = Arc::new(config);
+        let router = Router::new(
+            mode,
+            url.to_owned(),
+            me.clone(),
+            Config::clone(&config),
+            fastrand::u64(..),
+        );
         let driver = Driver::new(platform, router, url.to_owned(), config.clone(), calls, hub.clone());
         Ok((
             Self {
                 caller,
                 hub,
                 me: Arc::new(me),
-                config: Arc::new(config),
+                config,
             },
             driver,
         ))

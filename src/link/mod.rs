@@ -283,17 +283,14 @@ impl Link {
     pub(crate) fn next_deadline(&self, config: &Config) -> Option<Instant> {
         let ready = self.waiting_ready.iter().map(|(_, until, _)| *until).min();
         let silent = self.silent_since.map(|since| since + grace(config));
-        [
+        earliest(&[
             self.setup_deadline,
             self.close.deadline,
             ready,
             silent,
             self.outbox.next_expiry(),
             self.inbox.next_deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ])
     }
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Context<'_>) {
@@ -381,6 +378,17 @@ impl Context<'_> {
     pub(crate) fn reply(&mut self, request: RequestId, result: Result<Reply, Error>) {
         self.out.push_back(Output::Reply(request, result));
     }
+}
+
+/// The first of these times, if there is any.
+pub(crate) fn earliest(times: &[Option<Instant>]) -> Option<Instant> {
+    let mut first: Option<Instant> = None;
+    for time in times.iter().flatten() {
+        if first.is_none_or(|first| *time < first) {
+            first = Some(*time);
+        }
+    }
+    first
 }
 
 /// The platform reports silence after about half of `dead_after`; this is the other half.

@@ -48,7 +48,7 @@ impl Agreed {
             } else {
                 PROXYSTORE_CHUNK_BYTES
             }),
-            max_message: words.as_ref().and_then(|words| words.get("max")?.parse().ok()),
+            max_message: words.as_ref().and_then(|words| words.get("max")?.parse::<u64>().ok()),
             buffer: if crosspeer {
                 SEND_BUFFER_BYTES
             } else {
@@ -243,7 +243,11 @@ impl Link {
             signal.due = false;
             signal.clone()
         });
-        description.into_iter().chain(self.take_candidates()).collect()
+        let mut signals = self.take_candidates();
+        if let Some(description) = description {
+            signals.insert(0, description);
+        }
+        signals
     }
 
     /// Our description is to be signalled once more: it may not have arrived. Never an answer to a ProxyStore peer,
@@ -309,9 +313,9 @@ fn bad_channel(label: &str) -> Error {
 fn channels_of(label: &str) -> Option<usize> {
     let (rest, count) = label.rsplit_once('-')?;
     let index = rest.rsplit(|c: char| !c.is_ascii_digit()).next()?;
-    let index: usize = index.parse().ok()?;
-    let count: usize = count.parse().ok()?;
-    ((1..=MAX_CHANNELS).contains(&count) && index < count).then_some(count)
+    let (index, count): (u64, u64) = (index.parse().ok()?, count.parse().ok()?);
+    let count = usize::try_from(count).ok()?;
+    ((1..=MAX_CHANNELS).contains(&count) && index < count as u64).then_some(count)
 }
 
 #[cfg(test)]

@@ -277,7 +277,7 @@ impl Session {
         let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         self.failures = self.failures.saturating_add(1);
         let wait = self.reconnect.initial.saturating_mul(factor).min(self.reconnect.max);
-        wait.mul_f64(1.0 - self.rng.f64() / 4.0)
+        wait - wait / 4096 * self.rng.u32(..1024)
     }
 
     fn refuse(&mut self, code: Option<u16>, reason: String) {
@@ -301,7 +301,7 @@ impl Session {
 /// One sentence from what is known of the end of a socket.
 fn describe(code: Option<u16>, reason: String, http_status: Option<u16>) -> String {
     match (http_status, code) {
-        (Some(status), _) if numbers(&reason).any(|number| number == status) => reason,
+        (Some(status), _) if numbers(&reason).any(|number| number == u64::from(status)) => reason,
         (Some(status), _) => format!("HTTP status {status} {reason}").trim_end().to_owned(),
         (None, Some(code)) => format!("closed with code {code} {reason}").trim_end().to_owned(),
         (None, None) if reason.is_empty() => "the connection was lost".into(),
@@ -309,7 +309,7 @@ fn describe(code: Option<u16>, reason: String, http_status: Option<u16>) -> Stri
     }
 }
 
-fn numbers(text: &str) -> impl Iterator<Item = u16> {
+fn numbers(text: &str) -> impl Iterator<Item = u64> {
     text.split(|c: char| !c.is_ascii_digit())
         .filter_map(|digits| digits.parse().ok())
 }

@@ -14,10 +14,10 @@ mod signaling;
 pub use request::{Reply, Request, RequestId, Target};
 
 use crate::config::LONGEST_TIME;
-use crate::link::{Context, Link, LinkId, State};
+use crate::link::{Context, Link, LinkId, State, earliest};
+use crate::maps::SortedMap;
 use crate::platform::{Event, RtcCommand, RtcId, SocketId};
 use crate::relay::{PeerConnectionMessage, Registration, Session, SessionOutput};
-use crate::sorted_map::SortedMap;
 use crate::{Config, Error, Message};
 use links::Links;
 use std::collections::VecDeque;
@@ -157,9 +157,14 @@ impl Router {
 
     /// When [`Input::Timeout`] is due, unless something else happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let links = self.links.values().filter_map(|link| link.next_deadline(&self.config));
-        let registering = self.registering.iter().map(|(_, until)| *until);
-        links.chain(registering).chain(self.session.next_deadline()).min()
+        let mut next = self.session.next_deadline();
+        for link in self.links.values() {
+            next = earliest(&[next, link.next_deadline(&self.config)]);
+        }
+        for (_, until) in &self.registering {
+            next = earliest(&[next, Some(*until)]);
+        }
+        next
     }
 
     /// Whom a link connects to, once that is known.

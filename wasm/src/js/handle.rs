@@ -3,7 +3,7 @@
 use super::settings::{config, millis};
 use super::{AbortSignal, JsResult, Promise, invalid, promise, thrown};
 use crate::{PeerManager, RelayClient};
-use crosspeer::relay::{PeerConnectionMessage, RelayMessage};
+use crosspeer::relay::{PeerConnectionMessage, RelayMessage, parse_uuid};
 use crosspeer::{Asking, Message, PeerConnection, State};
 use js_sys::{Array, Uint8Array};
 use std::time::Duration;
@@ -42,11 +42,17 @@ impl Handle {
     pub fn open(manager: bool, url: JsValue, options: JsValue, signal: Option<AbortSignal>) -> Promise {
         let open = async move {
             let (url, config) = (string(&url), config(&options)?);
-            Ok(Self(match manager {
-                true => Kind::Manager(PeerManager::join(&url, config).await.map_err(thrown)?),
-                false => Kind::Client(RelayClient::connect(&url, config).await.map_err(thrown)?),
-            })
-            .into())
+            let (kind, registered) = if manager {
+                let manager = PeerManager::start(&url, config).map_err(thrown)?;
+                let registered = manager.registered();
+                (Kind::Manager(manager), registered)
+            } else {
+                let client = RelayClient::start(&url, config).map_err(thrown)?;
+                let registered = client.registered();
+                (Kind::Client(client), registered)
+            };
+            registered.await.map_err(thrown)?;
+            Ok(Self(kind).into())
         };
         promise(signal, Box::pin(open))
     }
@@ -220,10 +226,9 @@ fn string(value: &JsValue) -> String {
 }
 
 pub(super) fn uuid(text: &str) -> JsResult<Uuid> {
-    Uuid::try_parse(text).map_err(|_| invalid(format!("\"{text}\" is not a UUID")))
+    parse_uuid(text).ok_or_else(|| invalid(format!("\"{text}\" is not a UUID")))
 }
 
 fn text_of(uuid: Uuid) -> JsValue {
-    let mut buffer = Uuid::encode_buffer();
-    JsValue::from_str(uuid.hyphenated().encode_lower(&mut buffer))
+    uuid.to_string().into()
 }
