@@ -1,7 +1,7 @@
 // The classes of the package: a thin layer over the wasm module, which holds all rules. Here are only JavaScript's own
 // comforts: events, iterators, `Blob`, `bufferedAmount`, disposal, options. Types and documentation are in index.d.ts.
 
-import initWasm, { Handle } from "./wasm/crosspeer_wasm.js";
+import initWasm, { Handle } from "./crosspeer_wasm.js";
 
 /** What `init` loads where it is given nothing; node.js replaces it. */
 let locate = () => undefined;

@@ -27,7 +27,13 @@ const PASSES: [&str; 3] = [
     "--minify-imports-and-exports-and-modules",
 ];
 /// The same browsers for the scripts.
-const SCRIPTS: [&str; 4] = ["--minify", "--format=esm", "--target=es2022", "--legal-comments=none"];
+const SCRIPTS: [&str; 5] = [
+    "--bundle",
+    "--minify",
+    "--format=esm",
+    "--target=es2022",
+    "--legal-comments=none",
+];
 
 /// Shrinks the module, and its glue accordingly.
 pub(super) fn module(module: &Path, glue: &Path) -> Result<()> {
@@ -35,11 +41,11 @@ pub(super) fn module(module: &Path, glue: &Path) -> Result<()> {
     let names = optimise.args([module]).args(["-o"]).args([module]).output()?;
     let names = serde_json::from_str(&names).context("wasm-opt tells the new names as JSON")?;
     fs::write(glue, rename(&fs::read_to_string(glue)?, &names)?)?;
-    script(glue)
+    Ok(())
 }
 
-/// Shrinks a script, in its place.
-pub(super) fn script(script: &Path) -> Result<()> {
+/// Shrinks a script with whatever it imports, in its place.
+pub(super) fn bundle(script: &Path) -> Result<()> {
     let esbuild = Run::new(tools()?.join("esbuild")).args(SCRIPTS);
     let small = esbuild.args([script]).output()?;
     fs::write(script, small)?;
