@@ -1,5 +1,6 @@
 //! Everything that can be set, with units and defaults.
 
+use crate::error::Period;
 use crate::{Error, Result};
 use std::time::Duration;
 use uuid::Uuid;
@@ -162,10 +163,13 @@ impl Config {
             ("reconnect.max", self.reconnect.max),
         ];
         if let Some((name, time)) = times.iter().find(|(_, time)| *time > LONGEST_TIME) {
-            return invalid(format!("{name} is {time:?}, must be at most a year"));
+            return invalid(format!("{name} is {}, must be at most a year", Period(*time)));
         }
         if self.dead_after < Duration::from_millis(500) {
-            return invalid(format!("dead_after is {:?}, must be at least 500 ms", self.dead_after));
+            return invalid(format!(
+                "dead_after is {}, must be at least 500 ms",
+                Period(self.dead_after)
+            ));
         }
         if self.max_message_bytes == 0 || self.receive_buffer_bytes == 0 {
             return invalid("max_message_bytes and receive_buffer_bytes must be above 0".into());

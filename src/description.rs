@@ -44,7 +44,7 @@ pub enum DescriptionError {
     #[error("a description is not as aiortc writes it: {0}")]
     Malformed(String),
     /// A key is missing.
-    #[error("a description of type {of:?} has no {key:?}")]
+    #[error("a description of type `{of}` has no `{key}`")]
     Missing {
         /// Its type.
         of: &'static str,
@@ -52,10 +52,10 @@ pub enum DescriptionError {
         key: &'static str,
     },
     /// Its type is not offer, answer, candidate or bye.
-    #[error("a description of type {0:?} is not understood")]
+    #[error("a description of type {} is not understood", excerpt(.0))]
     UnknownType(String),
     /// A candidate does not begin with `candidate:`, or has more than one line.
-    #[error("a candidate is malformed: {0:?}")]
+    #[error("a candidate is malformed: {}", excerpt(.0))]
     BadCandidate(String),
 }
 
@@ -133,5 +133,14 @@ fn candidate(mut members: Members<'_>) -> Result<Description, DescriptionError> 
 
 /// The beginning of what a peer wrote, so that it cannot fill a log.
 fn shorten(text: &str) -> String {
-    text[..text.floor_char_boundary(100)].to_owned()
+    let mut short = text.to_owned();
+    short.truncate(short.floor_char_boundary(100));
+    short
+}
+
+/// What a peer wrote, as it may stand in a log.
+fn excerpt(text: &str) -> String {
+    let mut quoted = json::string(text);
+    quoted.truncate(100);
+    quoted
 }

@@ -2,14 +2,14 @@
 
 use crate::handle::hub::{Answer, Call, Hub, Shared};
 use crate::link::{LinkId, State};
+use crate::maps::{Pending, SortedMap};
 use crate::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcEvent, RtcId, Socket, SocketId};
 use crate::router::{Input, Output, Reply, Request, RequestId, Router};
 use crate::{Config, Error, Result};
 use futures_channel::{mpsc, oneshot};
 use futures_util::future::{Either, FutureExt, pending};
 use futures_util::stream::StreamExt;
-use futures_util::{pin_mut, select};
-use std::collections::HashMap;
+use futures_util::{pin_mut, select_biased};
 use std::sync::Arc;
 
 /// The id of the one request that no handle makes.
@@ -24,15 +24,15 @@ pub struct Driver<P: Platform> {
     platform: P,
     router: Router,
     url: String,
-    config: Config,
+    config: Arc<Config>,
     calls: mpsc::UnboundedReceiver<Call>,
     events: mpsc::UnboundedReceiver<Event>,
     sink: Events,
     hub: Arc<Hub>,
-    answers: HashMap<RequestId, oneshot::Sender<Result<Answer>>>,
-    links: HashMap<LinkId, Arc<Shared>>,
-    rtcs: HashMap<RtcId, P::Rtc>,
-    sockets: HashMap<SocketId, P::Socket>,
+    answers: Pending<RequestId, oneshot::Sender<Result<Answer>>>,
+    links: SortedMap<LinkId, Arc<Shared>>,
+    rtcs: SortedMap<RtcId, P::Rtc>,
+    sockets: SortedMap<SocketId, P::Socket>,
     /// Every handle is gone: no more calls.
     orphaned: bool,
 }
@@ -48,7 +48,7 @@ impl<P: Platform> Driver<P> {
         platform: P,
         router: Router,
         url: String,
-        config: Config,
+        config: Arc<Config>,
         calls: mpsc::UnboundedReceiver<Call>,
         hub: Arc<Hub>,
     ) -> Self {
@@ -62,10 +62,10 @@ impl<P: Platform> Driver<P> {
             events,
             sink,
             hub,
-            answers: HashMap::new(),
-            links: HashMap::new(),
-            rtcs: HashMap::new(),
-            sockets: HashMap::new(),
+            answers: Pending::default(),
+            links: SortedMap::default(),
+            rtcs: SortedMap::default(),
+            sockets: SortedMap::default(),
             orphaned: false,
         }
     }
@@ -95,12 +95,12 @@ impl<P: Platform> Driver<P> {
         .fuse();
         pin_mut!(timeout);
         if self.orphaned {
-            return select! {
+            return select_biased! {
                 event = self.events.next() => Woken::Event(event),
                 () = timeout => Woken::Timeout,
             };
         }
-        select! {
+        select_biased! {
             call = self.calls.next() => Woken::Call(call),
             event = self.events.next() => Woken::Event(event),
             () = timeout => Woken::Timeout,
@@ -129,20 +129,28 @@ impl<P: Platform> Driver<P> {
 
     fn on_call(&mut self, Call { id, request, answer }: Call) {
         if let Some(answer) = answer {
-            self.answers.insert(id, answer);
+            self.answers.push(id, answer);
         }
         if let Request::Adopt { link, .. } = request
             && let Some(shared) = self.hub.take_adopted(link)
         {
             self.links.insert(link, shared);
         }
-        let forgotten = if let Request::Forget(link) = request {
-            Some(link)
-        } else {
-            None
-        };
-        self.handle(Input::Request(id, request));
-        forgotten.map(|link| self.links.remove(&link));
+        let (mut named, mut forgotten) = (None, None);
+        match request {
+            Request::Offer { link, .. } | Request::HandleMessage { link, .. } => named = Some(link),
+            Request::Forget(link) => forgotten = Some(link),
+            _ => {}
+        }
+        self.router.handle(self.platform.now(), Input::Request(id, request));
+        // Before the answer: whoever has it knows the peer too.
+        if let Some(peer) = named.and_then(|link| self.router.peer(link))
+            && let Some(shared) = named.and_then(|link| self.links.get(link))
+        {
+            shared.set_peer(peer);
+        }
+        self.carry_out();
+        forgotten.map(|link| self.links.remove(link));
     }
 
     fn on_orphaned(&mut self) {
@@ -159,7 +167,7 @@ impl<P: Platform> Driver<P> {
         while let Some(output) = self.router.poll_output() {
             match output {
                 Output::OpenRtc(id, link) => {
-                    if let Some(shared) = self.links.get(&link) {
+                    if let Some(shared) = self.links.get(link) {
                         shared.set_rtc(id);
                     }
                     let rtc = self.platform.open_rtc(id, &self.config, self.sink.clone());
@@ -173,12 +181,12 @@ impl<P: Platform> Driver<P> {
                     self.sockets.insert(id, socket);
                 }
                 Output::SendSocket(id, text) => {
-                    if let Some(socket) = self.sockets.get(&id) {
+                    if let Some(socket) = self.sockets.get(id) {
                         socket.send(text);
                     }
                 }
                 Output::CloseSocket(id) => {
-                    if let Some(socket) = self.sockets.remove(&id) {
+                    if let Some(socket) = self.sockets.remove(id) {
                         socket.close();
                     }
                 }
@@ -193,12 +201,12 @@ impl<P: Platform> Driver<P> {
                 }
                 Output::State(id, state, error) => self.on_state(id, state, error),
                 Output::Kind(id, crosspeer) => {
-                    if let Some(shared) = self.links.get(&id) {
+                    if let Some(shared) = self.links.get(id) {
                         shared.set_kind(crosspeer);
                     }
                 }
                 Output::Deliver(id, message) => {
-                    if let Some(shared) = self.links.get(&id) {
+                    if let Some(shared) = self.links.get(id) {
                         self.hub.deliver(shared, message);
                     }
                 }
@@ -207,7 +215,7 @@ impl<P: Platform> Driver<P> {
     }
 
     fn command(&mut self, id: RtcId, command: RtcCommand) {
-        let Some(rtc) = self.rtcs.get(&id) else { return };
+        let Some(rtc) = self.rtcs.get(id) else { return };
         match command {
             RtcCommand::Write { channel, frame } => {
                 let bytes = frame.len();
@@ -219,7 +227,7 @@ impl<P: Platform> Driver<P> {
             }
             RtcCommand::Close => {
                 rtc.execute(RtcCommand::Close);
-                self.rtcs.remove(&id);
+                self.rtcs.remove(id);
             }
             other => rtc.execute(other),
         }
@@ -234,13 +242,13 @@ impl<P: Platform> Driver<P> {
 
     fn on_state(&mut self, id: LinkId, state: State, error: Option<Error>) {
         let ended = error.is_some();
-        if let Some(shared) = self.links.get(&id) {
+        if let Some(shared) = self.links.get(id) {
             shared.set_state(state, error);
             if state == State::Connected && shared.is_incoming() {
                 self.hub.push_incoming(shared);
             }
         }
-        if ended && let Some(shared) = self.links.remove(&id) {
+        if ended && let Some(shared) = self.links.remove(id) {
             let (link, bytes) = (id, shared.take_unreported());
             let consumed = Input::Request(ORPHANED, Request::Consumed { link, bytes });
             self.router.handle(self.platform.now(), consumed);
@@ -248,11 +256,11 @@ impl<P: Platform> Driver<P> {
     }
 
     fn answer(&mut self, id: RequestId, result: Result<Reply>) {
-        let Some(sender) = self.answers.remove(&id) else { return };
+        let Some(sender) = self.answers.remove(id) else { return };
         let answer = result.and_then(|reply| match reply {
             Reply::Done => Ok(Answer::Done),
             Reply::Statistics(statistics) => Ok(Answer::Statistics(statistics)),
-            Reply::Link(link) => match self.links.get(&link) {
+            Reply::Link(link) => match self.links.get(link) {
                 Some(shared) => Ok(Answer::Link(shared.clone())),
                 None => Err(Error::closed("the connection has ended")),
             },

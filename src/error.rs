@@ -62,7 +62,7 @@ impl std::fmt::Display for Stage {
 #[non_exhaustive]
 pub enum Error {
     /// Something did not happen in the time given for it.
-    #[error("timed out after {after:?} at the {stage} stage: {}", stage.hint())]
+    #[error("timed out after {} at the {stage} stage: {}", Period(*after), stage.hint())]
     Timeout {
         /// How far it had come.
         stage: Stage,
@@ -71,7 +71,8 @@ pub enum Error {
     },
     /// A message could not be handed over in the time given for it; it was not sent.
     #[error(
-        "the message was not handed over within {after:?}: the peer reads too slowly; allow more time or send less at once"
+        "the message was not handed over within {}: the peer reads too slowly; allow more time or send less at once",
+        Period(*after)
     )]
     SendTimeout {
         /// The time it was given.
@@ -167,5 +168,17 @@ impl Error {
 
     pub(crate) fn closed(reason: impl Into<String>) -> Self {
         Self::Closed { reason: reason.into() }
+    }
+}
+
+/// A time for people: `30s`, `1500ms`. (`Duration`'s own text takes 3 kB of what pages download.)
+pub(crate) struct Period(pub(crate) Duration);
+
+impl std::fmt::Display for Period {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.subsec_nanos() {
+            0 => write!(f, "{}s", self.0.as_secs()),
+            _ => write!(f, "{}ms", self.0.as_millis() as u64),
+        }
     }
 }

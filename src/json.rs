@@ -8,12 +8,9 @@ pub(crate) use read::{Members, text};
 /// A JSON string in ASCII, with the escapes Python's encoder chooses.
 pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
+    let is_special = |c: char| !(' '..='~').contains(&c) || c == '"' || c == '\\';
     let mut rest = text;
-    while let Some(at) = rest
-        .bytes()
-        .position(|b| !(b' '..=b'~').contains(&b) || b == b'"' || b == b'\\')
-    {
-        let (plain, special) = rest.split_at(at);
+    while let Some((plain, special)) = rest.find(is_special).and_then(|at| rest.split_at_checked(at)) {
         out.push_str(plain);
         let mut chars = special.chars();
         if let Some(c) = chars.next() {

@@ -53,6 +53,7 @@ mod error;
 mod handle;
 mod json;
 mod link;
+mod maps;
 mod message;
 pub mod platform;
 pub mod reassembly;
@@ -65,6 +66,6 @@ pub mod transfer;
 
 pub use config::{Config, IceServer, Reconnect, TlsOptions};
 pub use error::{Error, Result, Stage};
-pub use handle::{PeerConnection, PeerManager, RelayClient};
+pub use handle::{Asking, PeerConnection, PeerManager, RelayClient};
 pub use link::{LinkId, State};
 pub use message::Message;

@@ -5,10 +5,10 @@
 
 use crate::Message;
 use crate::chunk::{Frame, Header, Kind};
+use crate::maps::SortedMap;
 use bytes::Bytes;
 use finished::{Finished, Outcome};
 use incomplete::Incomplete;
-use std::collections::HashMap;
 use std::time::Duration;
 use web_time::Instant;
 
@@ -101,7 +101,7 @@ pub enum Misbehaviour {
 #[derive(Debug)]
 pub struct Reassembly {
     limits: Limits,
-    incomplete: HashMap<u32, Incomplete>,
+    incomplete: SortedMap<u32, Incomplete>,
     finished: Finished,
     /// Bytes held for `incomplete`.
     held: usize,
@@ -114,7 +114,7 @@ impl Reassembly {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            incomplete: HashMap::new(),
+            incomplete: SortedMap::default(),
             finished: Finished::default(),
             held: 0,
             due: None,
@@ -209,7 +209,7 @@ impl Reassembly {
             ..
         } = frame.header;
         let limit = self.limits.max_message_bytes;
-        let known = self.incomplete.get(&stream_id);
+        let known = self.incomplete.get(stream_id);
         if known.is_some_and(|message| (message.kind, message.seq_len) != (kind, seq_len)) {
             return Err(Misbehaviour::Contradiction { stream_id });
         }
@@ -247,7 +247,7 @@ impl Reassembly {
         let limit = self.max_held_bytes();
         let room = limit.saturating_sub(self.held);
         let max_message_bytes = usize::try_from(self.limits.max_message_bytes).unwrap_or(usize::MAX);
-        let Some(message) = self.incomplete.get_mut(&stream_id) else {
+        let Some(message) = self.incomplete.get_mut(stream_id) else {
             return Ok(None);
         };
         let before = message.held_bytes();
@@ -278,7 +278,7 @@ impl Reassembly {
     }
 
     fn remove(&mut self, stream_id: u32) -> Option<Incomplete> {
-        let message = self.incomplete.remove(&stream_id)?;
+        let message = self.incomplete.remove(stream_id)?;
         self.held -= message.held_bytes();
         if self.incomplete.is_empty() {
             self.due = None;

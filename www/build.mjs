@@ -20,8 +20,8 @@ await build({
   legalComments: "none",
   alias: {
     crosspeer: resolve(packageFolder, "index.js"),
-    "crosspeer/transfer": resolve(packageFolder, "wasm/crosspeer_wasm.js"),
+    "crosspeer/transfer": resolve(packageFolder, "crosspeer_wasm.js"),
   },
 });
-await cp(join(packageFolder, "wasm/crosspeer_wasm_bg.wasm"), join(dist, "crosspeer_wasm_bg.wasm"));
+await cp(join(packageFolder, "crosspeer_wasm_bg.wasm"), join(dist, "crosspeer_wasm_bg.wasm"));
 for (const name of ["index.html", "icon.svg"]) await cp(name, join(dist, name));

@@ -1,7 +1,6 @@
 //! Reading and mending SDP, line by line. Lines may end in LF or CRLF; what is written ends in CRLF.
 
 use super::words::{Words, is_words_line};
-use std::collections::HashSet;
 
 /// Bytes of the largest data-channel message we say we accept, as aiortc and Chromium do. ProxyStore needs 131,090 or
 /// more; Firefox would say 1 GiB, and 16 MiB never arrive there.
@@ -21,18 +20,24 @@ pub const DEFAULT_MAX_MESSAGE_SIZE: usize = 65_536;
 /// `.local` (mDNS) candidates stay, since a peer may be able to resolve them; see [`split_mdns_candidates`].
 pub fn prepare_local(sdp: &str, words: &Words) -> String {
     let mut out = Builder::default();
-    let mut seen = HashSet::new();
+    let mut seen = Vec::new();
     let mut words_line = Some(words.to_line());
     let mut in_data = false;
-    for line in lines(sdp).filter(|line| !is_end_of_candidates(line) && !is_words_line(line)) {
+    for line in lines(sdp) {
+        if is_end_of_candidates(line) || is_words_line(line) {
+            continue;
+        }
         if line.starts_with("m=") {
             words_line.take().into_iter().for_each(|line| out.push(&line));
             out.finish_section(in_data);
             in_data = is_data_section(line);
             seen.clear();
         }
-        if line.starts_with("a=candidate:") && !(is_component_1(line) && seen.insert(line)) {
-            continue;
+        if line.starts_with("a=candidate:") {
+            if seen.contains(&line) || !is_component_1(line) {
+                continue;
+            }
+            seen.push(line);
         }
         if !(in_data && line.starts_with(MAX_MESSAGE_SIZE_ATTRIBUTE)) {
             out.push(line);
@@ -46,10 +51,13 @@ pub fn prepare_local(sdp: &str, words: &Words) -> String {
 /// Makes a peer's SDP fit for the engine: `a=end-of-candidates` goes, since more may come and the peer-reflexive path
 /// works without any.
 pub fn prepare_remote(sdp: &str) -> String {
-    lines(sdp)
-        .filter(|line| !is_end_of_candidates(line))
-        .collect::<Builder>()
-        .0
+    let mut out = Builder::default();
+    for line in lines(sdp) {
+        if !is_end_of_candidates(line) {
+            out.push(line);
+        }
+    }
+    out.0
 }
 
 /// Takes the `.local` (mDNS) candidates out: the SDP without them, and what they are, each with the `a=mid` of its
@@ -66,68 +74,78 @@ pub fn split_mdns_candidates(sdp: &str) -> (String, Vec<(String, String)>) {
         }
     }
     // A data connection has one section.
-    let mid = data_lines(sdp).find_map(|line| line.strip_prefix("a=mid:"));
-    let mid = mid.unwrap_or("0").trim().to_owned();
+    let mid = attribute(data_lines(sdp), "a=mid:").unwrap_or("0").to_owned();
     let with_mid = |candidate| (candidate, mid.clone());
     (out.0, candidates.into_iter().map(with_mid).collect())
 }
 
 /// The `a=ice-ufrag` of the data section, or of the session. It names a description: each attempt has its own.
 pub fn ice_ufrag(sdp: &str) -> Option<&str> {
-    let ufrag = data_lines(sdp)
-        .chain(session_lines(sdp))
-        .find_map(|line| line.strip_prefix("a=ice-ufrag:"))?;
-    Some(ufrag.trim())
+    let ufrag = |lines| attribute(lines, "a=ice-ufrag:");
+    ufrag(data_lines(sdp)).or_else(|| ufrag(session_lines(sdp)))
 }
 
 /// Bytes of the largest data-channel message the peer accepts: [`DEFAULT_MAX_MESSAGE_SIZE`] if it does not say, or not
 /// in digits; `usize::MAX` if it says 0, which means any size.
 pub fn max_message_size(sdp: &str) -> usize {
-    let value = data_lines(sdp)
-        .find_map(|line| line.strip_prefix(MAX_MESSAGE_SIZE_ATTRIBUTE))
-        .map(str::trim);
-    match value {
-        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => match digits.parse() {
-            Ok(0) | Err(_) => usize::MAX, // too many digits
-            Ok(size) => size,
-        },
+    match attribute(data_lines(sdp), MAX_MESSAGE_SIZE_ATTRIBUTE) {
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            match digits.parse::<u64>() {
+                Ok(0) | Err(_) => usize::MAX, // too many digits
+                Ok(size) => usize::try_from(size).unwrap_or(usize::MAX),
+            }
+        }
         _ => DEFAULT_MAX_MESSAGE_SIZE,
     }
 }
 
 /// Whether there is a section for data channels and it was not rejected (port 0, unless it shares another's port).
 pub fn has_data_section(sdp: &str) -> bool {
-    let port = data_lines(sdp).next().and_then(|line| line.split(' ').nth(1));
-    port.is_some_and(|port| port != "0") || data_lines(sdp).any(|line| line == "a=bundle-only")
+    let lines = data_lines(sdp);
+    let port = lines.first().and_then(|line| line.split(' ').nth(1));
+    port.is_some_and(|port| port != "0") || lines.contains(&"a=bundle-only")
 }
 
 /// The candidates, each `candidate:…`, without `a=`.
 pub fn candidates(sdp: &str) -> impl Iterator<Item = &str> {
     lines(sdp)
-        .filter(|line| line.starts_with("a=candidate:"))
-        .map(|line| &line["a=".len()..])
+        .into_iter()
+        .filter_map(|line| line.strip_prefix("a="))
+        .filter(|attribute| attribute.starts_with("candidate:"))
 }
 
 const MAX_MESSAGE_SIZE_ATTRIBUTE: &str = "a=max-message-size:";
 
 /// The lines before the first media section.
-pub(super) fn session_lines(sdp: &str) -> impl Iterator<Item = &str> {
-    lines(sdp).take_while(|line| !line.starts_with("m="))
+pub(super) fn session_lines(sdp: &str) -> Vec<&str> {
+    let mut lines = lines(sdp);
+    let end = lines.iter().position(|line| line.starts_with("m="));
+    lines.truncate(end.unwrap_or(lines.len()));
+    lines
 }
 
 /// The lines of the first data section, from its `m=`.
-fn data_lines(sdp: &str) -> impl Iterator<Item = &str> {
-    let mut section = lines(sdp).skip_while(|line| !is_data_section(line));
-    let first = section.next();
-    first
-        .into_iter()
-        .chain(section.take_while(|line| !line.starts_with("m=")))
+fn data_lines(sdp: &str) -> Vec<&str> {
+    let mut lines = lines(sdp);
+    let begin = lines.iter().position(|line| is_data_section(line));
+    lines.drain(..begin.unwrap_or(lines.len()));
+    let end = lines.iter().skip(1).position(|line| line.starts_with("m="));
+    lines.truncate(end.map_or(lines.len(), |end| end + 1));
+    lines
 }
 
-fn lines(sdp: &str) -> impl Iterator<Item = &str> {
+/// As a list: each chain of iterators would be code of its own, which pages have to download.
+fn lines(sdp: &str) -> Vec<&str> {
     sdp.split('\n')
         .map(|line| line.trim_end_matches('\r'))
         .filter(|line| !line.is_empty())
+        .collect()
+}
+
+/// What follows this prefix in the first line that has it.
+fn attribute<'a>(lines: Vec<&'a str>, prefix: &str) -> Option<&'a str> {
+    let value = lines.into_iter().find_map(|line| line.strip_prefix(prefix))?;
+    Some(value.trim())
 }
 
 /// `m=application 9 UDP/DTLS/SCTP webrtc-datachannel`, or the older `m=application 9 DTLS/SCTP 5000`.
@@ -166,13 +184,5 @@ impl Builder {
         if is_data {
             self.push(&format!("{MAX_MESSAGE_SIZE_ATTRIBUTE}{MAX_MESSAGE_SIZE}"));
         }
-    }
-}
-
-impl<'a> FromIterator<&'a str> for Builder {
-    fn from_iter<I: IntoIterator<Item = &'a str>>(lines: I) -> Self {
-        let mut out = Self::default();
-        lines.into_iter().for_each(|line| out.push(line));
-        out
     }
 }

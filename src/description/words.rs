@@ -28,12 +28,14 @@ impl Words {
     /// or one that has no version number or is longer than [`MAX_LINE_BYTES`]. A word said twice counts once, the first
     /// time.
     pub fn parse(sdp: &str) -> Option<Self> {
-        let line = super::sdp::session_lines(sdp).find(|line| is_words_line(line))?;
+        let line = super::sdp::session_lines(sdp)
+            .into_iter()
+            .find(|line| is_words_line(line))?;
         if line.len() > MAX_LINE_BYTES {
             return None;
         }
         let mut parts = line.strip_prefix(PREFIX)?.split_ascii_whitespace();
-        parts.next()?.parse::<u32>().ok()?;
+        u32::try_from(parts.next()?.parse::<u64>().ok()?).ok()?;
         let mut words = Self::new();
         for part in parts.filter(|part| is_word(part)) {
             let (key, value) = split(part);

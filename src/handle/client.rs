@@ -1,6 +1,6 @@
 //! The relay alone, for those who carry offers and answers by hand.
 
-use super::Node;
+use super::{Asking, Node};
 use crate::driver::Driver;
 use crate::platform::Platform;
 use crate::relay::PeerConnectionMessage;
@@ -42,12 +42,8 @@ impl RelayClient {
     /// # Errors
     /// [`crate::Error::RelayUnreachable`] with the last failure when `connect_timeout` is over (the client goes on
     /// trying); [`crate::Error::RelayRefused`] when the relay refused for good.
-    pub async fn registered(&self) -> Result<()> {
-        self.node
-            .caller
-            .call(Request::Registered { timeout: None })
-            .await
-            .map(|_| ())
+    pub fn registered(&self) -> Asking {
+        self.node.ask(Request::Registered { timeout: None })
     }
 
     /// Whether the relay has this client registered now.
@@ -69,8 +65,8 @@ impl RelayClient {
     ///
     /// # Errors
     /// [`crate::Error::InvalidInput`] when too many wait; [`crate::Error::Closed`] after [`RelayClient::close`].
-    pub async fn send(&self, message: PeerConnectionMessage) -> Result<()> {
-        self.node.caller.call(Request::Relay(message)).await.map(|_| ())
+    pub fn send(&self, message: PeerConnectionMessage) -> Asking {
+        self.node.ask(Request::Relay(message))
     }
 
     /// The next message of a peer, or one of our own that came back with an error.
@@ -86,11 +82,8 @@ impl RelayClient {
     ///
     /// # Errors
     /// None at present. Closing twice does no harm.
-    pub async fn close(&self) -> Result<()> {
-        match self.node.caller.call(Request::LeaveRelay).await {
-            Err(crate::Error::Closed { .. }) => Ok(()),
-            result => result.map(|_| ()),
-        }
+    pub fn close(&self) -> Asking {
+        self.node.ask(Request::LeaveRelay).closing()
     }
 
     pub(super) fn node(&self) -> &Node {

@@ -1,7 +1,7 @@
 //! One peer's own stream of messages.
 
 use super::hub::{Answer, Caller, Hub, Shared};
-use super::{Node, RelayClient};
+use super::{Asking, Node, RelayClient};
 use crate::config::check_channels;
 use crate::counter::Statistics;
 use crate::link::{LinkId, State};
@@ -77,25 +77,18 @@ impl PeerConnection {
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if this connection was used before.
-    pub async fn send_offer(&self, peer: Uuid) -> Result<()> {
-        self.inner.shared.set_peer(peer);
-        self.call(Request::Offer {
-            link: self.link(),
-            peer,
-        })
-        .await
+    pub fn send_offer(&self, peer: Uuid) -> Asking {
+        let link = self.link();
+        self.ask(Request::Offer { link, peer })
     }
 
     /// Sends the answer to this peer's offer once more. [`PeerConnection::handle_server_message`] has sent it already.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if no offer of this peer was handed to it.
-    pub async fn send_answer(&self, peer: Uuid) -> Result<()> {
-        self.call(Request::Answer {
-            link: self.link(),
-            peer,
-        })
-        .await
+    pub fn send_answer(&self, peer: Uuid) -> Asking {
+        let link = self.link();
+        self.ask(Request::Answer { link, peer })
     }
 
     /// Takes what the relay client received for this connection: an offer (which is answered), an answer, a
@@ -104,28 +97,20 @@ impl PeerConnection {
     /// # Errors
     /// [`Error::PeerMisbehaved`] or [`Error::InvalidInput`] for a message that cannot be understood or is another
     /// connection's; this one is as before.
-    pub async fn handle_server_message(&self, message: PeerConnectionMessage) -> Result<()> {
-        let source = message.source_uuid;
-        let ours = message.error.is_some();
+    pub fn handle_server_message(&self, message: PeerConnectionMessage) -> Asking {
         let link = self.link();
-        self.call(Request::HandleMessage { link, message }).await?;
-        if !ours && self.peer().is_none() {
-            self.inner.shared.set_peer(source);
-        }
-        Ok(())
+        self.ask(Request::HandleMessage { link, message })
     }
 
     /// Ends once messages can flow.
     ///
     /// # Errors
     /// Why set-up failed, or [`Error::Timeout`] with the stage it had come to.
-    pub async fn ready(&self, timeout: Duration) -> Result<()> {
-        let target = Target::Link(self.link());
-        self.call(Request::Ready {
-            target,
+    pub fn ready(&self, timeout: Duration) -> Asking {
+        self.ask(Request::Ready {
+            target: Target::Link(self.link()),
             timeout: Some(timeout),
         })
-        .await
     }
 
     /// Sends a message. Returns when it has been handed over to the connection, whose buffers are bounded; a peer that
@@ -133,8 +118,8 @@ impl PeerConnection {
     ///
     /// # Errors
     /// Why the connection ended, [`Error::TooLarge`], or [`Error::Timeout`].
-    pub async fn send(&self, message: impl Into<Message>) -> Result<()> {
-        self.send_timeout(message, self.inner.timeout).await
+    pub fn send(&self, message: impl Into<Message>) -> Asking {
+        self.send_timeout(message, self.inner.timeout)
     }
 
     /// [`PeerConnection::send`] with its own limit for waiting for its turn. A message that was begun in time is
@@ -142,14 +127,12 @@ impl PeerConnection {
     ///
     /// # Errors
     /// As [`PeerConnection::send`], and [`Error::SendTimeout`].
-    pub async fn send_timeout(&self, message: impl Into<Message>, timeout: Duration) -> Result<()> {
-        let (target, message) = (Target::Link(self.link()), message.into());
-        self.call(Request::Send {
-            target,
-            message,
+    pub fn send_timeout(&self, message: impl Into<Message>, timeout: Duration) -> Asking {
+        self.ask(Request::Send {
+            target: Target::Link(self.link()),
+            message: message.into(),
             timeout: Some(timeout),
         })
-        .await
     }
 
     /// The next message of this peer. From the first call on they come here, and no longer to
@@ -197,7 +180,7 @@ impl PeerConnection {
     /// # Errors
     /// Why the connection ended.
     pub async fn statistics(&self) -> Result<Statistics> {
-        match self.inner.call(Request::Statistics(self.link())).await? {
+        match self.ask(Request::Statistics(self.link())).answer().await? {
             Answer::Statistics(statistics) => Ok(statistics),
             _ => Err(Error::closed("the connection has ended")),
         }
@@ -208,19 +191,16 @@ impl PeerConnection {
     ///
     /// # Errors
     /// [`Error::ConnectionLost`] if not everything could be delivered within `close_timeout`.
-    pub async fn close(&self) -> Result<()> {
-        match self.inner.caller.call(Request::Close(Target::Link(self.link()))).await {
-            Err(Error::Closed { .. }) => Ok(()),
-            result => result.map(|_| ()),
-        }
+    pub fn close(&self) -> Asking {
+        self.ask(Request::Close(Target::Link(self.link()))).closing()
     }
 
     fn link(&self) -> LinkId {
         self.inner.shared.id
     }
 
-    async fn call(&self, request: Request) -> Result<()> {
-        self.inner.call(request).await.map(|_| ())
+    fn ask(&self, request: Request) -> Asking {
+        Asking::new(&self.inner.caller, request).about(&self.inner.shared)
     }
 }
 
@@ -243,15 +223,6 @@ impl Inner {
             timeout: node.config.connect_timeout,
             origin,
             claimed: AtomicBool::new(origin != Origin::Managed),
-        }
-    }
-
-    /// A connection that has ended says why, whatever is asked of it.
-    async fn call(&self, request: Request) -> Result<Answer> {
-        let result = self.caller.call(request).await;
-        match (result, self.shared.error()) {
-            (Err(Error::Closed { .. }), Some(error)) => Err(error),
-            (result, _) => result,
         }
     }
 

@@ -5,11 +5,14 @@ use crate::platform::RtcId;
 use crate::relay::PeerConnectionMessage;
 use crate::router::{Request, RequestId};
 use crate::{Error, Message, Result};
-use event_listener::{Event, IntoNotification, listener};
+use event_listener::{Event, EventListener, IntoNotification};
 use futures_channel::{mpsc, oneshot};
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use uuid::Uuid;
 
 /// The relay's messages that wait for [`crate::RelayClient::recv`]; the oldest goes when more come.
@@ -46,16 +49,11 @@ impl Caller {
         (Self { calls, next }, receiver)
     }
 
-    pub(crate) async fn call(&self, request: Request) -> Result<Answer> {
+    /// Asks the driver for something: which request that is, and its answer. Where nobody waits for the answer any
+    /// more, tell it by [`Request::Cancel`].
+    pub(crate) fn call(&self, request: Request) -> (RequestId, oneshot::Receiver<Result<Answer>>) {
         let (sender, receiver) = oneshot::channel();
-        let id = self.push(request, Some(sender));
-        let mut waiting = Waiting {
-            caller: self,
-            id: Some(id),
-        };
-        let answer = receiver.await;
-        waiting.id = None;
-        answer.map_err(|_| Error::closed("this side was closed"))?
+        (self.push(request, Some(sender)), receiver)
     }
 
     /// Tells the driver something that has no answer.
@@ -68,20 +66,6 @@ impl Caller {
         let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let _ = self.calls.unbounded_send(Call { id, request, answer });
         id
-    }
-}
-
-/// A call whose answer is waited for; when its future is dropped, the driver need not carry it out any more.
-struct Waiting<'a> {
-    caller: &'a Caller,
-    id: Option<RequestId>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.caller.tell(Request::Cancel(id));
-        }
     }
 }
 
@@ -161,17 +145,11 @@ impl Hub {
     }
 
     /// The next message of any connection that nobody has claimed.
-    pub(crate) async fn recv(&self, caller: &Caller) -> Result<(Uuid, Message)> {
-        loop {
-            listener!(self.arrived => arrived);
-            if let Some(message) = self.try_recv(caller) {
-                return Ok(message);
-            }
-            if let Some(error) = lock(&self.ended).clone() {
-                return Err(error);
-            }
-            arrived.await;
-        }
+    pub(crate) fn recv(&self, caller: &Caller) -> impl Future<Output = Result<(Uuid, Message)>> {
+        until(&self.arrived, || match self.try_recv(caller) {
+            Some(message) => Some(Ok(message)),
+            None => lock(&self.ended).clone().map(Err),
+        })
     }
 
     fn try_recv(&self, caller: &Caller) -> Option<(Uuid, Message)> {
@@ -188,21 +166,15 @@ impl Hub {
     }
 
     /// The next message of one connection.
-    pub(crate) async fn recv_from(&self, shared: &Shared, caller: &Caller) -> Result<Message> {
-        loop {
-            listener!(shared.arrived => arrived);
-            {
-                let mut status = shared.lock();
-                if let Some(message) = status.messages.pop_front() {
-                    self.report(shared, &mut status, &message, caller);
-                    return Ok(message);
-                }
-                if let Some(error) = &status.error {
-                    return Err(error.clone());
-                }
-            }
-            arrived.await;
-        }
+    pub(crate) fn recv_from(&self, shared: &Shared, caller: &Caller) -> impl Future<Output = Result<Message>> {
+        until(&shared.arrived, || {
+            let mut status = shared.lock();
+            let Some(message) = status.messages.pop_front() else {
+                return status.error.clone().map(Err);
+            };
+            self.report(shared, &mut status, &message, caller);
+            Some(Ok(message))
+        })
     }
 
     fn report(&self, shared: &Shared, status: &mut Status, message: &Message, caller: &Caller) {
@@ -254,17 +226,11 @@ impl Hub {
         self.arrived.notify(1.additional());
     }
 
-    pub(crate) async fn recv_relay(&self) -> Result<PeerConnectionMessage> {
-        loop {
-            listener!(self.arrived => arrived);
-            if let Some(message) = lock(&self.relay).pop_front() {
-                return Ok(message);
-            }
-            if let Some(error) = lock(&self.relay_ended).clone() {
-                return Err(error);
-            }
-            arrived.await;
-        }
+    pub(crate) fn recv_relay(&self) -> impl Future<Output = Result<PeerConnectionMessage>> {
+        until(&self.arrived, || match lock(&self.relay).pop_front() {
+            Some(message) => Some(Ok(message)),
+            None => lock(&self.relay_ended).clone().map(Err),
+        })
     }
 
     pub(crate) fn set_registered(&self, registered: bool) {
@@ -296,14 +262,8 @@ impl Hub {
     }
 
     /// Ends when the driver has.
-    pub(crate) async fn ended(&self) {
-        loop {
-            listener!(self.called => called);
-            if lock(&self.ended).is_some() {
-                return;
-            }
-            called.await;
-        }
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> {
+        until(&self.called, || lock(&self.ended).as_ref().map(|_| ()))
     }
 
     /// The next connection that a peer has made; its messages are claimed.
@@ -315,16 +275,11 @@ impl Hub {
                 .filter(|shared| shared.lock().claims == 0)
                 .for_each(|shared| self.claim(shared));
         }
-        loop {
-            listener!(self.called => called);
-            if let Some(shared) = lock(&self.incoming).pop_front() {
-                return Ok(shared);
-            }
-            if let Some(error) = lock(&self.ended).clone() {
-                return Err(error);
-            }
-            called.await;
-        }
+        until(&self.called, || match lock(&self.incoming).pop_front() {
+            Some(shared) => Some(Ok(shared)),
+            None => lock(&self.ended).clone().map(Err),
+        })
+        .await
     }
 
     pub(crate) fn adopt(&self, shared: Arc<Shared>) {
@@ -427,31 +382,43 @@ impl Shared {
     }
 
     /// Ends with the state once it is another than `seen`.
-    pub(crate) async fn changed(&self, seen: State) -> State {
-        loop {
-            listener!(self.changed => changed);
-            let state = self.state();
-            if state != seen {
-                return state;
-            }
-            changed.await;
-        }
+    pub(crate) fn changed(&self, seen: State) -> impl Future<Output = State> {
+        until(&self.changed, move || Some(self.state()).filter(|state| *state != seen))
     }
 
     /// Ends with the error that the connection ended with.
-    pub(crate) async fn ended(&self) -> Error {
-        loop {
-            listener!(self.changed => changed);
-            if let Some(error) = self.error() {
-                return error;
-            }
-            changed.await;
-        }
+    pub(crate) fn ended(&self) -> impl Future<Output = Error> {
+        until(&self.changed, || self.error())
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {
         lock(&self.status)
     }
+}
+
+/// Looks until there is something, now and whenever this happens.
+fn until<T>(event: &Event, mut look: impl FnMut() -> Option<T>) -> impl Future<Output = T> {
+    let mut listener = None;
+    poll_fn(move |cx| {
+        loop {
+            if let Some(found) = look() {
+                return Poll::Ready(found);
+            }
+            ready!(happens(event, &mut listener, cx));
+        }
+    })
+}
+
+/// Ready whenever there is reason to look again: it has happened, or could have before anybody listened.
+fn happens(event: &Event, listener: &mut Option<EventListener>, cx: &mut Context<'_>) -> Poll<()> {
+    match listener {
+        Some(waiting) => {
+            ready!(Pin::new(waiting).poll(cx));
+            *listener = None;
+        }
+        None => *listener = Some(event.listen()),
+    }
+    Poll::Ready(())
 }
 
 /// No code panics while it holds one of these locks; if it did, what is there is still whole.

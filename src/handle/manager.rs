@@ -1,8 +1,8 @@
 //! Many peers under one id.
 
-use super::Node;
 use super::connection::PeerConnection;
 use super::hub::Answer;
+use super::{Asking, Node};
 use crate::driver::Driver;
 use crate::platform::Platform;
 use crate::router::{Mode, Request, Target};
@@ -35,12 +35,8 @@ impl PeerManager {
     /// # Errors
     /// [`crate::Error::RelayUnreachable`] with the last failure when `connect_timeout` is over (the manager goes on
     /// trying); [`crate::Error::RelayRefused`] when the relay refused for good.
-    pub async fn registered(&self) -> Result<()> {
-        self.node
-            .caller
-            .call(Request::Registered { timeout: None })
-            .await
-            .map(|_| ())
+    pub fn registered(&self) -> Asking {
+        self.node.ask(Request::Registered { timeout: None })
     }
 
     /// Whether the relay has this peer registered now. Open connections do not need it.
@@ -67,8 +63,8 @@ impl PeerManager {
     /// [`crate::Error::PeerUnavailable`] where the relay does not know the peer, [`crate::Error::SetupFailed`] or
     /// [`crate::Error::Timeout`] with the stage where set-up stopped, [`crate::Error::ConnectionLost`],
     /// [`crate::Error::Closed`], [`crate::Error::TooLarge`].
-    pub async fn send(&self, peer: Uuid, message: impl Into<Message>) -> Result<()> {
-        self.send_timeout(peer, message, self.node.config.connect_timeout).await
+    pub fn send(&self, peer: Uuid, message: impl Into<Message>) -> Asking {
+        self.send_timeout(peer, message, self.node.config.connect_timeout)
     }
 
     /// [`PeerManager::send`] with its own limit for connecting and waiting for its turn. A message that was begun in
@@ -76,17 +72,12 @@ impl PeerManager {
     ///
     /// # Errors
     /// As [`PeerManager::send`], and [`crate::Error::SendTimeout`].
-    pub async fn send_timeout(&self, peer: Uuid, message: impl Into<Message>, timeout: Duration) -> Result<()> {
-        let (target, message) = (Target::Peer(peer), message.into());
-        self.node
-            .caller
-            .call(Request::Send {
-                target,
-                message,
-                timeout: Some(timeout),
-            })
-            .await
-            .map(|_| ())
+    pub fn send_timeout(&self, peer: Uuid, message: impl Into<Message>, timeout: Duration) -> Asking {
+        self.node.ask(Request::Send {
+            target: Target::Peer(peer),
+            message: message.into(),
+            timeout: Some(timeout),
+        })
     }
 
     /// The next message from any peer, and who sent it. Messages of a connection whose own
@@ -107,7 +98,7 @@ impl PeerManager {
             target: Target::Peer(peer),
             timeout: None,
         };
-        match self.node.caller.call(request).await? {
+        match self.node.ask(request).answer().await? {
             Answer::Link(shared) => Ok(PeerConnection::managed(&self.node, shared)),
             _ => Err(crate::Error::closed("the connection has ended")),
         }
@@ -138,12 +129,8 @@ impl PeerManager {
     ///
     /// # Errors
     /// [`crate::Error::ConnectionLost`] if not everything could be delivered within `close_timeout`.
-    pub async fn close_connection(&self, peer: Uuid) -> Result<()> {
-        self.node
-            .caller
-            .call(Request::Close(Target::Peer(peer)))
-            .await
-            .map(|_| ())
+    pub fn close_connection(&self, peer: Uuid) -> Asking {
+        self.node.ask(Request::Close(Target::Peer(peer)))
     }
 
     /// Closes every connection after delivering everything sent before, then leaves the relay. What was received
@@ -152,10 +139,7 @@ impl PeerManager {
     /// # Errors
     /// None at present: where not everything could be delivered within `close_timeout`, a warning is logged.
     pub async fn close(&self) -> Result<()> {
-        match self.node.caller.call(Request::CloseAll).await {
-            Ok(_) | Err(crate::Error::Closed { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        self.node.ask(Request::CloseAll).closing().await?;
         // The program may end now: only when the driver is through, every peer has been told.
         self.node.hub.ended().await;
         Ok(())

@@ -1,19 +1,22 @@
 //! What users hold: [`PeerManager`], [`PeerConnection`], [`RelayClient`]. They only talk to the driver, so they are
 //! `Send`, `Sync` and cheap to clone on every target.
 
+mod asking;
 mod client;
 mod connection;
 pub(crate) mod hub;
 mod manager;
 
+pub use asking::Asking;
 pub use client::RelayClient;
 pub use connection::PeerConnection;
 pub use manager::PeerManager;
 
 use crate::driver::Driver;
+use crate::json;
 use crate::platform::Platform;
 use crate::relay::Registration;
-use crate::router::{Mode, Router};
+use crate::router::{Mode, Request, Router};
 use crate::{Config, Error, Result};
 use hub::{Caller, Hub};
 use std::sync::Arc;
@@ -44,17 +47,28 @@ impl Node {
         };
         let (caller, calls) = Caller::channel();
         let hub = Arc::new(Hub::new(config.receive_buffer_bytes));
-        let router = Router::new(mode, url.to_owned(), me.clone(), config.clone(), fastrand::u64(..));
+        let config = Arc::new(config);
+        let router = Router::new(
+            mode,
+            url.to_owned(),
+            me.clone(),
+            Config::clone(&config),
+            fastrand::u64(..),
+        );
         let driver = Driver::new(platform, router, url.to_owned(), config.clone(), calls, hub.clone());
         Ok((
             Self {
                 caller,
                 hub,
                 me: Arc::new(me),
-                config: Arc::new(config),
+                config,
             },
             driver,
         ))
+    }
+
+    fn ask(&self, request: Request) -> Asking {
+        Asking::new(&self.caller, request)
     }
 }
 
@@ -63,7 +77,10 @@ fn check_url(url: &str) -> Result<()> {
     match rest {
         Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(()),
         _ => {
-            let text = format!("the relay's URL {url:?} must look like ws://host:port or wss://host");
+            let text = format!(
+                "the relay's URL {} must look like ws://host:port or wss://host",
+                json::string(url)
+            );
             Err(Error::InvalidInput(text))
         }
     }

@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
         self.peek()?;
         let start = self.at;
         self.string()?;
-        let key = &self.text[start..self.at];
+        let key = self.text.get(start..self.at)?;
         self.eat(b':')?;
         Some(key)
     }
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
                 open.pop();
             }
             if open.is_empty() {
-                return Some(&self.text[start..self.at]);
+                return self.text.get(start..self.at);
             }
         }
     }

@@ -3,9 +3,9 @@
 
 use crate::chunk::Frame;
 use crate::counter::Statistics;
+use crate::maps::NumberMap;
 use crate::reassembly::{Limits, Reassembly};
 use crate::{Config, Error, Message};
-use std::collections::HashMap;
 use std::time::Duration;
 use web_time::Instant;
 
@@ -47,7 +47,7 @@ impl Inbox {
     pub(crate) fn keep_order(&mut self, max_bytes: u64) {
         self.order = Some(Sequencer {
             next: 0,
-            held: HashMap::new(),
+            held: NumberMap::default(),
             bytes: 0,
             max_bytes,
         });
@@ -188,7 +188,7 @@ fn held_bytes(message: &Message) -> u64 {
 /// Restores the order of sending, which striping over channels loses.
 struct Sequencer {
     next: u32,
-    held: HashMap<u32, Message>,
+    held: NumberMap<Message>,
     bytes: u64,
     max_bytes: u64,
 }
@@ -216,7 +216,7 @@ impl Sequencer {
         }
         if self.held.is_empty() {
             // A map does not shrink by itself.
-            self.held = HashMap::new();
+            self.held = NumberMap::default();
         }
         Ok(ready)
     }
@@ -231,7 +231,7 @@ mod tests {
     fn sequencer() -> Sequencer {
         Sequencer {
             next: 0,
-            held: HashMap::new(),
+            held: NumberMap::default(),
             bytes: 0,
             max_bytes: 1000,
         }

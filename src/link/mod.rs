@@ -15,6 +15,7 @@ mod traffic;
 
 pub(crate) use outbox::Outgoing;
 
+use crate::error::Period;
 use crate::platform::{RtcCommand, RtcId};
 use crate::router::{Output, Reply, RequestId};
 use crate::{Config, Error, Stage};
@@ -44,15 +45,22 @@ pub enum State {
     Failed,
 }
 
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl State {
+    /// Its name, as WebRTC's.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::New => "new",
             Self::Connecting => "connecting",
             Self::Connected => "connected",
             Self::Closed => "closed",
             Self::Failed => "failed",
-        })
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -275,17 +283,14 @@ impl Link {
     pub(crate) fn next_deadline(&self, config: &Config) -> Option<Instant> {
         let ready = self.waiting_ready.iter().map(|(_, until, _)| *until).min();
         let silent = self.silent_since.map(|since| since + grace(config));
-        [
+        earliest(&[
             self.setup_deadline,
             self.close.deadline,
             ready,
             silent,
             self.outbox.next_expiry(),
             self.inbox.next_deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ])
     }
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Context<'_>) {
@@ -295,7 +300,7 @@ impl Link {
             return self.give_up_setup(cx);
         }
         if self.silent_since.is_some_and(|since| since + grace(cx.config) <= now) {
-            let reason = format!("the peer has been silent for {:?}", cx.config.dead_after);
+            let reason = format!("the peer has been silent for {}", Period(cx.config.dead_after));
             return self.end(cx, Error::ConnectionLost { reason });
         }
         if self.close.deadline.is_some_and(|at| at <= now) {
@@ -303,8 +308,8 @@ impl Link {
                 return self.end(cx, traffic::by_peer());
             }
             let reason = format!(
-                "closed before the peer had taken everything within {:?}",
-                cx.config.close_timeout
+                "closed before the peer had taken everything within {}",
+                Period(cx.config.close_timeout)
             );
             return self.end(cx, Error::ConnectionLost { reason });
         }
@@ -320,7 +325,7 @@ impl Link {
         }
         let after = cx.config.connect_timeout;
         let stage = self.stage_now();
-        let reason = format!("no address of this host reached the peer within {after:?}");
+        let reason = format!("no address of this host reached the peer within {}", Period(after));
         let error = match stage {
             Stage::Candidates => Error::SetupFailed { stage, reason },
             stage => Error::Timeout { stage, after },
@@ -373,6 +378,17 @@ impl Context<'_> {
     pub(crate) fn reply(&mut self, request: RequestId, result: Result<Reply, Error>) {
         self.out.push_back(Output::Reply(request, result));
     }
+}
+
+/// The first of these times, if there is any.
+pub(crate) fn earliest(times: &[Option<Instant>]) -> Option<Instant> {
+    let mut first: Option<Instant> = None;
+    for time in times.iter().flatten() {
+        if first.is_none_or(|first| *time < first) {
+            first = Some(*time);
+        }
+    }
+    first
 }
 
 /// The platform reports silence after about half of `dead_after`; this is the other half.

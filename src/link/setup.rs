@@ -4,6 +4,7 @@ use super::candidates::Withheld;
 use super::{Context, Link, Phase, Signal, State};
 use crate::chunk::{HEADER_BYTES, PROXYSTORE_CHUNK_BYTES};
 use crate::description::{self, Description, Words};
+use crate::json;
 use crate::platform::{RtcCommand, RtcId, SdpType, SessionDescription};
 use crate::router::{Output, Reply};
 use crate::{Config, Error, Stage};
@@ -47,7 +48,7 @@ impl Agreed {
             } else {
                 PROXYSTORE_CHUNK_BYTES
             }),
-            max_message: words.as_ref().and_then(|words| words.get("max")?.parse().ok()),
+            max_message: words.as_ref().and_then(|words| words.get("max")?.parse::<u64>().ok()),
             buffer: if crosspeer {
                 SEND_BUFFER_BYTES
             } else {
@@ -242,7 +243,11 @@ impl Link {
             signal.due = false;
             signal.clone()
         });
-        description.into_iter().chain(self.take_candidates()).collect()
+        let mut signals = self.take_candidates();
+        if let Some(description) = description {
+            signals.insert(0, description);
+        }
+        signals
     }
 
     /// Our description is to be signalled once more: it may not have arrived. Never an answer to a ProxyStore peer,
@@ -299,17 +304,18 @@ impl Link {
 
 fn bad_channel(label: &str) -> Error {
     Error::PeerMisbehaved(format!(
-        "its data channel {label:?} does not fit `p2p-<i>-<n>` with n of 1 to {MAX_CHANNELS}"
+        "its data channel {} does not fit `p2p-<i>-<n>` with n of 1 to {MAX_CHANNELS}",
+        json::string(label)
     ))
 }
 
 /// The number of channels that a label `…<i>-<n>` promises.
 fn channels_of(label: &str) -> Option<usize> {
     let (rest, count) = label.rsplit_once('-')?;
-    let digits = rest.len() - rest.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-    let index: usize = rest[rest.len() - digits..].parse().ok()?;
-    let count: usize = count.parse().ok()?;
-    ((1..=MAX_CHANNELS).contains(&count) && index < count).then_some(count)
+    let index = rest.rsplit(|c: char| !c.is_ascii_digit()).next()?;
+    let (index, count): (u64, u64) = (index.parse().ok()?, count.parse().ok()?);
+    let count = usize::try_from(count).ok()?;
+    ((1..=MAX_CHANNELS).contains(&count) && index < count as u64).then_some(count)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use crate::Message;
 use crate::chunk::Kind;
+use crate::maps::NumberMap;
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::string::FromUtf8Error;
 use web_time::Instant;
 
@@ -24,8 +24,8 @@ pub(super) struct Incomplete {
     /// Chunks 0 to `merged` - 1.
     buffer: Vec<u8>,
     merged: u32,
-    /// Later chunks, by number.
-    waiting: HashMap<u32, Bytes>,
+    /// Later chunks, by number; as messages, so that pages download one kind of map.
+    waiting: NumberMap<Message>,
     waiting_bytes: usize,
 }
 
@@ -37,7 +37,7 @@ impl Incomplete {
             last_progress: now,
             buffer: Vec::new(),
             merged: 0,
-            waiting: HashMap::new(),
+            waiting: NumberMap::default(),
             waiting_bytes: 0,
         }
     }
@@ -70,7 +70,7 @@ impl Incomplete {
         if seq_id > self.merged {
             self.waiting_bytes += payload.len();
             let needed = payload.len() + WAITING_CHUNK_OVERHEAD;
-            self.waiting.insert(seq_id, payload);
+            self.waiting.insert(seq_id, payload.into());
             return needed <= room;
         }
         let allowed = self.held_bytes() + room;
@@ -80,7 +80,7 @@ impl Incomplete {
         drop(payload);
         while let Some(payload) = self.waiting.remove(&self.merged) {
             self.waiting_bytes -= payload.len();
-            if !self.append(&payload, allowed, max_bytes) {
+            if !self.append(payload.as_bytes(), allowed, max_bytes) {
                 return false;
             }
         }
@@ -106,7 +106,7 @@ impl Incomplete {
     /// few times at most, but not beyond the message's likely or allowed size, nor by more than half the room.
     fn growth(&self, payload_len: usize, room: usize, max_bytes: usize) -> usize {
         let len = self.buffer.len() + payload_len;
-        let likely = len as u128 * u128::from(self.seq_len) / (u128::from(self.merged) + 1);
+        let likely = (len as u64).saturating_mul(self.seq_len.into()) / (u64::from(self.merged) + 1);
         let likely = usize::try_from(likely).unwrap_or(usize::MAX);
         let spare = self.buffer.capacity() - self.buffer.len();
         let step = (len / 4)

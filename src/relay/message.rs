@@ -1,6 +1,7 @@
 //! The three JSON messages of the relay.
 
 use super::wire::{Envelope, Frame, Object};
+use crate::json;
 use uuid::Uuid;
 
 /// Why a text is not a relay message.
@@ -162,7 +163,7 @@ impl DescriptionType {
         match text {
             "offer" => Ok(Self::Offer),
             "answer" => Ok(Self::Answer),
-            other => Err(DecodeError(format!("unknown description_type {other:?}"))),
+            other => Err(DecodeError(format!("unknown description_type {}", json::string(other)))),
         }
     }
 }

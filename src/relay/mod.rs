@@ -12,6 +12,7 @@ mod wire;
 pub use message::{DecodeError, DescriptionType, PeerConnectionMessage, Registration, RelayMessage, Response};
 pub use session::{Session, SessionOutput};
 pub use switchboard::{ConnId, Incoming, Switchboard, SwitchboardOutput, close_code};
+pub use wire::parse_uuid;
 
 /// Bytes of the largest WebSocket message that a relay or a client takes: ProxyStore's (1 MiB, from `websockets`).
 pub const MAX_FRAME_BYTES: usize = 1 << 20;

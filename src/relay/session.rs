@@ -6,6 +6,7 @@
 //! front of a relay that restarts says 502), and a relay that accepts and closes at once is not called in a loop.
 
 use super::{PeerConnectionMessage, Registration, RelayMessage, Response, close_code};
+use crate::error::Period;
 use crate::platform::{SocketEvent, SocketId};
 use crate::{Error, Reconnect};
 use std::collections::VecDeque;
@@ -253,7 +254,7 @@ impl Session {
 
     fn give_up(&mut self, now: Instant, socket: SocketId, what: &str) {
         self.outputs.push_back(SessionOutput::CloseSocket(socket));
-        self.fail(now, format!("{what} within {STEP_TIMEOUT:?}"));
+        self.fail(now, format!("{what} within {}", Period(STEP_TIMEOUT)));
     }
 
     fn fail(&mut self, now: Instant, reason: String) {
@@ -276,7 +277,7 @@ impl Session {
         let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         self.failures = self.failures.saturating_add(1);
         let wait = self.reconnect.initial.saturating_mul(factor).min(self.reconnect.max);
-        wait.mul_f64(1.0 - self.rng.f64() / 4.0)
+        wait - wait / 4096 * self.rng.u32(..1024)
     }
 
     fn refuse(&mut self, code: Option<u16>, reason: String) {
@@ -300,12 +301,17 @@ impl Session {
 /// One sentence from what is known of the end of a socket.
 fn describe(code: Option<u16>, reason: String, http_status: Option<u16>) -> String {
     match (http_status, code) {
-        (Some(status), _) if reason.contains(&status.to_string()) => reason,
+        (Some(status), _) if numbers(&reason).any(|number| number == u64::from(status)) => reason,
         (Some(status), _) => format!("HTTP status {status} {reason}").trim_end().to_owned(),
         (None, Some(code)) => format!("closed with code {code} {reason}").trim_end().to_owned(),
         (None, None) if reason.is_empty() => "the connection was lost".into(),
         (None, None) => reason,
     }
+}
+
+fn numbers(text: &str) -> impl Iterator<Item = u64> {
+    text.split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
 }
 
 #[cfg(test)]

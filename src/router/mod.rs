@@ -14,12 +14,13 @@ mod signaling;
 pub use request::{Reply, Request, RequestId, Target};
 
 use crate::config::LONGEST_TIME;
-use crate::link::{Context, Link, LinkId, State};
+use crate::link::{Context, Link, LinkId, State, earliest};
+use crate::maps::SortedMap;
 use crate::platform::{Event, RtcCommand, RtcId, SocketId};
 use crate::relay::{PeerConnectionMessage, Registration, Session, SessionOutput};
 use crate::{Config, Error, Message};
 use links::Links;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 use uuid::Uuid;
 use web_time::Instant;
@@ -88,10 +89,10 @@ pub struct Router {
     me: Registration,
     session: Session,
     pub(crate) links: Links,
-    by_peer: HashMap<Uuid, LinkId>,
-    by_rtc: HashMap<RtcId, LinkId>,
+    by_peer: SortedMap<Uuid, LinkId>,
+    by_rtc: SortedMap<RtcId, LinkId>,
     /// Of links that have ended: whose messages the user has yet to take, and their weight.
-    unread: HashMap<LinkId, (Uuid, usize)>,
+    unread: SortedMap<LinkId, (Uuid, usize)>,
     /// New links that wait for the end of the peer's old one, so that they do not overtake its last messages.
     deferred: Vec<(LinkId, LinkId)>,
     out: VecDeque<Output>,
@@ -114,9 +115,9 @@ impl Router {
             me,
             session,
             links: Links::default(),
-            by_peer: HashMap::new(),
-            by_rtc: HashMap::new(),
-            unread: HashMap::new(),
+            by_peer: SortedMap::default(),
+            by_rtc: SortedMap::default(),
+            unread: SortedMap::default(),
             deferred: Vec::new(),
             out: VecDeque::new(),
             next_rtc: 0,
@@ -140,7 +141,7 @@ impl Router {
             Input::Request(id, request) => self.on_request(now, id, request),
             Input::Event(Event::Socket(socket, event)) => self.session.on_event(now, socket, event),
             Input::Event(Event::Rtc(rtc, event)) => {
-                if let Some(&link) = self.by_rtc.get(&rtc) {
+                if let Some(&link) = self.by_rtc.get(rtc) {
                     self.with_link(now, link, |link, cx| link.on_event(cx, event));
                 }
             }
@@ -156,9 +157,19 @@ impl Router {
 
     /// When [`Input::Timeout`] is due, unless something else happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let links = self.links.values().filter_map(|link| link.next_deadline(&self.config));
-        let registering = self.registering.iter().map(|(_, until)| *until);
-        links.chain(registering).chain(self.session.next_deadline()).min()
+        let mut next = self.session.next_deadline();
+        for link in self.links.values() {
+            next = earliest(&[next, link.next_deadline(&self.config)]);
+        }
+        for (_, until) in &self.registering {
+            next = earliest(&[next, Some(*until)]);
+        }
+        next
+    }
+
+    /// Whom a link connects to, once that is known.
+    pub(crate) fn peer(&self, link: LinkId) -> Option<Uuid> {
+        self.links.get(&link)?.peer
     }
 
     /// Whether everything was closed and nothing more will happen.
@@ -221,7 +232,7 @@ impl Router {
         let Some(link) = self.links.get_mut(&id) else { return };
         let after = link.rtc();
         if before != after {
-            before.map(|rtc| self.by_rtc.remove(&rtc));
+            before.map(|rtc| self.by_rtc.remove(rtc));
             after.map(|rtc| self.by_rtc.insert(rtc, id));
         }
         if link.is_ended() {
@@ -243,8 +254,8 @@ impl Router {
         if let (Some(peer), 1..) = (link.peer, link.unread()) {
             self.unread.insert(id, (peer, link.unread()));
         }
-        if let Some(peer) = link.peer.filter(|peer| self.by_peer.get(peer) == Some(&id)) {
-            self.by_peer.remove(&peer);
+        if let Some(peer) = link.peer.filter(|peer| self.by_peer.get(*peer) == Some(&id)) {
+            self.by_peer.remove(peer);
         }
     }
 
@@ -310,12 +321,11 @@ impl Router {
     /// The user has taken messages of this weight, from a link that may have ended since.
     fn on_consumed(&mut self, now: Instant, id: LinkId, bytes: usize) {
         let mut present = Some(id);
-        if let std::collections::hash_map::Entry::Occupied(mut entry) = self.unread.entry(id) {
-            let (peer, left) = entry.get_mut();
+        if let Some((peer, left)) = self.unread.get_mut(id) {
             *left = left.saturating_sub(bytes);
-            present = self.by_peer.get(peer).copied();
+            present = self.by_peer.get(*peer).copied();
             if *left == 0 {
-                entry.remove();
+                self.unread.remove(id);
             }
         }
         if let Some(link) = present {

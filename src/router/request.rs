@@ -216,7 +216,7 @@ impl Router {
             Target::Link(link) => return self.known(link).map(|link| link.id),
             Target::Peer(peer) => peer,
         };
-        let old = self.by_peer.get(&peer).and_then(|id| self.links.get(id));
+        let old = self.by_peer.get(peer).and_then(|id| self.links.get(id));
         let closing = old.filter(|link| link.is_closing()).map(|link| link.id);
         if let Some(link) = old.filter(|link| !link.is_closing()) {
             return Ok(link.id);
@@ -275,7 +275,7 @@ impl Router {
     fn close(&mut self, now: Instant, id: RequestId, target: Target) {
         let link = match target {
             Target::Link(link) => Some(link),
-            Target::Peer(peer) => self.by_peer.get(&peer).copied(),
+            Target::Peer(peer) => self.by_peer.get(peer).copied(),
         };
         let known = link.and_then(|link| self.with_link(now, link, |link, cx| link.close(cx, Some(id))));
         if known.is_none() {

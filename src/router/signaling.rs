@@ -23,11 +23,13 @@ const MAX_ANSWERING: usize = 256;
 impl Router {
     /// Gives the relay what links have to say.
     pub(super) fn send_signals(&mut self) {
-        let due = |link: &mut Link| {
-            let (id, peer) = (link.id, link.peer?);
-            Some(link.take_signals().into_iter().map(move |signal| (id, peer, signal)))
-        };
-        let signals: Vec<_> = self.links.values_mut().filter_map(due).flatten().collect();
+        let mut signals = Vec::new();
+        for link in self.links.values_mut() {
+            if let Some(peer) = link.peer {
+                let of_link = link.take_signals().into_iter();
+                signals.extend(of_link.map(|signal| (link.id, peer, signal)));
+            }
+        }
         for (id, peer, signal) in signals {
             let message = self.message(peer, signal);
             if !self.session.send(message)
@@ -59,7 +61,7 @@ impl Router {
                 "it is not between this side and another peer".into(),
             ));
         }
-        let known = self.by_peer.get(&peer).copied();
+        let known = self.by_peer.get(peer).copied();
         if message.error.is_some() {
             return known.map_or(Ok(()), |link| self.deliver_signal(now, link, message));
         }
@@ -147,7 +149,7 @@ impl Router {
             link.end(cx, Error::ConnectionLost { reason });
             unsent
         });
-        for outgoing in unsent.into_iter().flatten() {
+        for outgoing in unsent.unwrap_or_default() {
             self.with_link(now, new, |link, cx| link.send(cx, outgoing));
         }
     }

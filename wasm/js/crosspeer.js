@@ -1,7 +1,7 @@
 // The classes of the package: a thin layer over the wasm module, which holds all rules. Here are only JavaScript's own
-// comforts: events, iterators, `Blob`, `bufferedAmount`, disposal. Types and documentation are in index.d.ts.
+// comforts: events, iterators, `Blob`, `bufferedAmount`, disposal, options. Types and documentation are in index.d.ts.
 
-import initWasm, { Client, Connection, Manager } from "./wasm/crosspeer_wasm.js";
+import initWasm, { Handle } from "./crosspeer_wasm.js";
 
 /** What `init` loads where it is given nothing; node.js replaces it. */
 let locate = () => undefined;
@@ -53,12 +53,113 @@ function translate(error) {
     : error;
 }
 
-async function call(begin) {
+function invalid(text) {
+  return new CrosspeerError(`invalid argument: ${text}`, "invalid-input");
+}
+
+/** What the wasm module does, with its errors made ours. */
+async function ours(doing) {
   try {
-    return await begin();
+    return await doing;
   } catch (error) {
     throw translate(error);
   }
+}
+
+/** Asks a handle of the wasm module for something that has to be waited for. */
+async function call(handle, name, { signal, timeout } = {}, data, peer) {
+  const limit = timeout === undefined ? timeout : time("timeout", timeout);
+  return ours(handle.call(name, signal, limit, data, peer));
+}
+
+const MONTH = 31 * 24 * 3600 * 1000;
+
+/** A time in milliseconds. `Infinity` and whatever else is longer than a month is a month. */
+function time(key, value) {
+  if (typeof value === "number" && value >= 0) return Math.min(value, MONTH);
+  throw invalid(`\`${key}\` must be a number of milliseconds, 0 or more`);
+}
+
+const upTo = (most) => (key, value) => {
+  if (typeof value === "number" && value >= 0 && value <= most) return value;
+  throw invalid(`\`${key}\` must be a number from 0 to ${most}`);
+};
+
+const of = (type, what) => (key, value) => {
+  if (typeof value === type) return value;
+  throw invalid(`\`${key}\` must be ${what}`);
+};
+
+const string = of("string", "a string");
+
+/** `RTCIceServer[]` as the wasm module takes it: `[username, credential, ...urls]` for each. */
+function iceServers(key, value) {
+  if (!Array.isArray(value)) throw invalid("`iceServers` must be an array");
+  return value.map((server) => {
+    const texts = (list) => [].concat(list).filter((text) => typeof text === "string");
+    const urls = texts(server?.urls);
+    if (urls.length === 0) throw invalid("an entry of `iceServers` has no `urls`");
+    return [texts(server.username)[0], texts(server.credential)[0], ...urls];
+  });
+}
+
+/** How each option is checked. */
+const OPTIONS = {
+  name: string,
+  uuid: string,
+  channels: upTo(0xffff),
+  iceServers,
+  gatherTimeout: time,
+  connectTimeout: time,
+  deadAfter: time,
+  closeTimeout: time,
+  reconnectInitial: time,
+  reconnectMax: time,
+  maxMessageBytes: upTo(Number.MAX_SAFE_INTEGER),
+  receiveBufferBytes: upTo(0xffffffff),
+  chunkBytes: upTo(0xffffffff),
+  ordered: of("boolean", "true or false"),
+  signal: () => {},
+};
+
+/** Opens a handle of the wasm module, at this relay. A key that is not known is an error: it is a misspelt one. */
+async function open(isManager, url, options, ...needs) {
+  options.signal?.throwIfAborted();
+  await ready(...needs);
+  const checked = {};
+  for (const [key, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(OPTIONS, key)) throw invalid(`there is no option \`${key}\``);
+    checked[key] = OPTIONS[key](key, value);
+  }
+  return ours(Handle.open(isManager, String(url), checked, options.signal));
+}
+
+/** The fields of a relay message, and their names on the wire. */
+const FIELDS = {
+  sourceUuid: "source_uuid",
+  sourceName: "source_name",
+  peerUuid: "peer_uuid",
+  descriptionType: "description_type",
+  description: "description",
+};
+
+/** A relay message as on the wire. */
+function toWire(message) {
+  const wire = { message_type: "peer_connection", error: typeof message?.error === "string" ? message.error : null };
+  for (const [key, name] of Object.entries(FIELDS)) wire[name] = string(key, message?.[key]);
+  if (!["offer", "answer"].includes(wire.description_type)) {
+    throw invalid(`\`descriptionType\` is "${wire.description_type}", must be "offer" or "answer"`);
+  }
+  return JSON.stringify(wire);
+}
+
+function fromWire(text) {
+  const wire = JSON.parse(text);
+  const message = {};
+  for (const [key, name] of Object.entries(FIELDS)) message[key] = wire[name];
+  if (wire.error !== null) message.error = wire.error;
+  return message;
 }
 
 /** The surroundings must have what the wasm module builds on. */
@@ -80,7 +181,8 @@ function content(data) {
   if (typeof Blob !== "undefined" && data instanceof Blob) {
     return data.arrayBuffer().then((buffer) => new Uint8Array(buffer));
   }
-  return data;
+  if (typeof data === "string") return data;
+  throw invalid("a message is a string, Uint8Array, ArrayBuffer or Blob");
 }
 
 function sizeOf(data) {
@@ -101,7 +203,7 @@ class Outbox {
       if (this.#turn || typeof message?.then === "function") {
         await this.#inTurn(message, hand);
       } else {
-        await call(() => hand(message));
+        await hand(message);
       }
     } finally {
       this.waiting -= size;
@@ -113,7 +215,7 @@ class Outbox {
     const handing = (async () => {
       const read = await message;
       await before;
-      return { sent: call(() => hand(read)) }; // wrapped, so that it is not awaited here
+      return { sent: hand(read) }; // wrapped, so that it is not awaited here
     })();
     const turn = handing.catch(() => {});
     this.#turn = turn;
@@ -187,9 +289,7 @@ export class PeerManager extends Source {
   #outbox = new Map();
 
   static async join(url, options = {}) {
-    options.signal?.throwIfAborted();
-    await ready("WebSocket", "RTCPeerConnection");
-    return new PeerManager(await call(() => Manager.join(String(url), options, options.signal)), KEY);
+    return new PeerManager(await open(true, url, options, "WebSocket", "RTCPeerConnection"), KEY);
   }
 
   constructor(inner, key) {
@@ -200,15 +300,15 @@ export class PeerManager extends Source {
   }
 
   get uuid() {
-    return this.#inner.uuid;
+    return this.#inner.get("uuid");
   }
 
   get name() {
-    return this.#inner.name;
+    return this.#inner.get("name");
   }
 
   get registered() {
-    return this.#inner.registered;
+    return this.#inner.get("registered");
   }
 
   get onmessage() {
@@ -219,31 +319,31 @@ export class PeerManager extends Source {
     this._setHandler("message", handler);
   }
 
-  async send(peer, data, { timeout, signal } = {}) {
+  async send(peer, data, options) {
     let outbox = this.#outbox.get(peer);
     if (!outbox) this.#outbox.set(peer, (outbox = new Outbox()));
     try {
-      await outbox.send(data, (data) => this.#inner.send(peer, data, timeout, signal));
+      await outbox.send(data, (data) => call(this.#inner, "send", options, data, peer));
     } finally {
       if (outbox.waiting === 0) this.#outbox.delete(peer);
     }
   }
 
-  async recv({ signal } = {}) {
-    const [from, data] = await call(() => this.#inner.recv(signal));
+  async recv(options) {
+    const [from, data] = await call(this.#inner, "recv", options);
     return { from, data };
   }
 
-  async connect(peer, { signal } = {}) {
-    return new PeerConnection(await call(() => this.#inner.connect(peer, signal)), KEY, this.#inner);
+  async connect(peer, options) {
+    return new PeerConnection(await call(this.#inner, "connect", options, undefined, peer), KEY);
   }
 
-  async closeConnection(peer, { signal } = {}) {
-    await call(() => this.#inner.closeConnection(peer, signal));
+  async closeConnection(peer, options) {
+    await call(this.#inner, "closeConnection", options, undefined, peer);
   }
 
-  async close({ signal } = {}) {
-    await call(() => this.#inner.close(signal));
+  async close(options) {
+    await call(this.#inner, "close", options);
   }
 
   [Symbol.asyncIterator]() {
@@ -259,24 +359,22 @@ export class PeerConnection extends Source {
   #inner;
   #outbox = new Outbox();
   #closed;
-  #manager;
 
-  constructor(client, options, manager) {
+  constructor(client, options) {
     super();
     if (options === KEY) {
       this.#inner = client;
-      this.#manager = manager;
     } else {
       try {
-        this.#inner = new Connection(inner(client), options?.channels ?? 1);
+        this.#inner = inner(client).connection(options?.channels ?? 1);
       } catch (error) {
         throw translate(error);
       }
     }
-    let seen = this.#inner.state;
+    let seen = this.state;
     this._feed("statechange", async () => {
       if (seen === "closed" || seen === "failed") throw seen;
-      seen = await this.#inner.changed(seen);
+      seen = await call(this.#inner, "changed", {}, seen);
       return new Event("statechange");
     });
     this._feed("message", async () => {
@@ -286,15 +384,15 @@ export class PeerConnection extends Source {
   }
 
   get state() {
-    return this.#inner.state;
+    return this.#inner.get("state");
   }
 
   get peer() {
-    return this.#inner.peer;
+    return this.#inner.get("peer");
   }
 
   get isCrosspeer() {
-    return this.#inner.isCrosspeer;
+    return this.#inner.get("isCrosspeer");
   }
 
   get bufferedAmount() {
@@ -302,7 +400,7 @@ export class PeerConnection extends Source {
   }
 
   get closed() {
-    return (this.#closed ??= this.#inner.ended().then(translate));
+    return (this.#closed ??= call(this.#inner, "ended").then(translate));
   }
 
   get onmessage() {
@@ -321,40 +419,41 @@ export class PeerConnection extends Source {
     this._setHandler("statechange", handler);
   }
 
-  async sendOffer(peer, { signal } = {}) {
-    await call(() => this.#inner.sendOffer(peer, signal));
+  async sendOffer(peer, options) {
+    await call(this.#inner, "sendOffer", options, undefined, peer);
   }
 
-  async sendAnswer(peer, { signal } = {}) {
-    await call(() => this.#inner.sendAnswer(peer, signal));
+  async sendAnswer(peer, options) {
+    await call(this.#inner, "sendAnswer", options, undefined, peer);
   }
 
-  async handleServerMessage(message, { signal } = {}) {
-    await call(() => this.#inner.handleServerMessage(message, signal));
+  async handleServerMessage(message, options) {
+    await call(this.#inner, "handleServerMessage", options, toWire(message));
   }
 
-  async ready({ timeout, signal } = {}) {
-    await call(() => this.#inner.ready(timeout, signal));
+  async ready(options) {
+    await call(this.#inner, "ready", options);
   }
 
-  async send(data, { timeout, signal } = {}) {
-    await this.#outbox.send(data, (data) => this.#inner.send(data, timeout, signal));
+  async send(data, options) {
+    await this.#outbox.send(data, (data) => call(this.#inner, "send", options, data));
   }
 
-  recv({ signal } = {}) {
-    return call(() => this.#inner.recv(signal));
+  recv(options) {
+    return call(this.#inner, "recv", options);
   }
 
   async getStats() {
-    return this.#manager?.rtc(this.#inner)?.getStats();
+    return this.#inner.get("rtc")?.getStats();
   }
 
-  statistics({ signal } = {}) {
-    return call(() => this.#inner.statistics(signal));
+  async statistics(options) {
+    const [messagesSent, messagesReceived, bytesSent, bytesReceived] = await call(this.#inner, "statistics", options);
+    return { messagesSent, messagesReceived, bytesSent, bytesReceived };
   }
 
-  async close({ signal } = {}) {
-    await call(() => this.#inner.close(signal));
+  async close(options) {
+    await call(this.#inner, "close", options);
   }
 
   [Symbol.asyncIterator]() {
@@ -374,16 +473,14 @@ export class RelayClient extends Source {
   static {
     inner = (client) => {
       if (!(client instanceof RelayClient)) {
-        throw new CrosspeerError("invalid argument: a RelayClient is needed", "invalid-input");
+        throw invalid("a RelayClient is needed");
       }
       return client.#inner;
     };
   }
 
   static async connect(url, options = {}) {
-    options.signal?.throwIfAborted();
-    await ready("WebSocket");
-    return new RelayClient(await call(() => Client.connect(String(url), options, options.signal)), KEY);
+    return new RelayClient(await open(false, url, options, "WebSocket"), KEY);
   }
 
   constructor(inner, key) {
@@ -394,15 +491,15 @@ export class RelayClient extends Source {
   }
 
   get uuid() {
-    return this.#inner.uuid;
+    return this.#inner.get("uuid");
   }
 
   get name() {
-    return this.#inner.name;
+    return this.#inner.get("name");
   }
 
   get registered() {
-    return this.#inner.registered;
+    return this.#inner.get("registered");
   }
 
   get onmessage() {
@@ -413,16 +510,16 @@ export class RelayClient extends Source {
     this._setHandler("message", handler);
   }
 
-  async send(message, { signal } = {}) {
-    await call(() => this.#inner.send(message, signal));
+  async send(message, options) {
+    await call(this.#inner, "send", options, toWire(message));
   }
 
-  recv({ signal } = {}) {
-    return call(() => this.#inner.recv(signal));
+  async recv(options) {
+    return fromWire(await call(this.#inner, "recv", options));
   }
 
-  async close({ signal } = {}) {
-    await call(() => this.#inner.close(signal));
+  async close(options) {
+    await call(this.#inner, "close", options);
   }
 
   [Symbol.asyncIterator]() {

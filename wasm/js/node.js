@@ -4,7 +4,7 @@ import { locateBy } from "./crosspeer.js";
 
 locateBy(async () => {
   const { readFile } = await import("node:fs/promises");
-  return readFile(new URL("./wasm/crosspeer_wasm_bg.wasm", import.meta.url));
+  return readFile(new URL("./crosspeer_wasm_bg.wasm", import.meta.url));
 });
 
 export * from "./index.js";

@@ -16,10 +16,16 @@ impl PeerManager {
     /// [`crosspeer::Error::InvalidInput`] for a URL or configuration that cannot work,
     /// [`crosspeer::Error::RelayUnreachable`] with the last failure, [`crosspeer::Error::RelayRefused`].
     pub async fn join(url: &str, config: Config) -> Result<Self> {
+        let manager = Self::start(url, config)?;
+        manager.registered().await?;
+        Ok(manager)
+    }
+
+    /// One that is yet to be registered.
+    pub(crate) fn start(url: &str, config: Config) -> Result<Self> {
         let web = Web::new();
         let (manager, driver) = crosspeer::PeerManager::new(web.clone(), url, config)?;
         spawn_local(driver.run());
-        manager.registered().await?;
         Ok(Self(manager, web))
     }
 
@@ -47,9 +53,15 @@ impl RelayClient {
     /// # Errors
     /// As [`PeerManager::join`].
     pub async fn connect(url: &str, config: Config) -> Result<Self> {
+        let client = Self::start(url, config)?;
+        client.registered().await?;
+        Ok(client)
+    }
+
+    /// One that is yet to be registered.
+    pub(crate) fn start(url: &str, config: Config) -> Result<Self> {
         let (client, driver) = crosspeer::RelayClient::new(Web::new(), url, config)?;
         spawn_local(driver.run());
-        client.registered().await?;
         Ok(Self(client))
     }
 }

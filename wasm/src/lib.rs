@@ -21,6 +21,11 @@ mod socket;
 #[cfg(feature = "transfer")]
 mod transfer;
 
+/// A third of the standard one's code, for pages to download.
+#[cfg(feature = "js")]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 pub use crosspeer::{Config, Error, Message, PeerConnection, Result, State};
 pub use handle::{PeerManager, RelayClient};
 pub use platform::Web;

@@ -6,18 +6,18 @@ use crosspeer::Config;
 use crosspeer::platform::{Events, Platform, RtcId, SocketId};
 use gloo_timers::future::TimeoutFuture;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 use web_time::Instant;
 
 /// The longest that `setTimeout` can wait; it takes anything longer for 0.
-const LONGEST_MILLIS: u128 = i32::MAX as u128;
+const LONGEST_MILLIS: u64 = i32::MAX as u64;
 
 /// The platform of web pages, and of whatever else has `RTCPeerConnection`, `WebSocket` and `setTimeout`.
 #[derive(Debug, Clone, Default)]
 pub struct Web {
     /// What is open, for looking at the browser's statistics.
-    rtcs: Rc<RefCell<HashMap<RtcId, Weak<Peer>>>>,
+    rtcs: Rc<RefCell<Vec<(RtcId, Weak<Peer>)>>>,
 }
 
 impl Web {
@@ -28,7 +28,8 @@ impl Web {
 
     /// The browser's own object behind a connection, while there is one.
     pub fn rtc_peer_connection(&self, id: RtcId) -> Option<web_sys::RtcPeerConnection> {
-        let peer = self.rtcs.borrow().get(&id)?.upgrade()?;
+        let rtcs = self.rtcs.borrow();
+        let peer = rtcs.iter().find(|(of, _)| *of == id)?.1.upgrade()?;
         Some(peer.pc())
     }
 }
@@ -48,7 +49,7 @@ impl Platform for Web {
             if left.is_zero() {
                 return;
             }
-            let millis = left.as_micros().div_ceil(1000).min(LONGEST_MILLIS);
+            let millis = millis(left).min(LONGEST_MILLIS);
             TimeoutFuture::new(millis as u32).await;
         }
     }
@@ -56,7 +57,7 @@ impl Platform for Web {
     fn open_rtc(&self, id: RtcId, config: &Config, events: Events) -> WebRtc {
         let rtc = WebRtc::open(id, config, events);
         let mut rtcs = self.rtcs.borrow_mut();
-        rtcs.retain(|_, peer| peer.strong_count() > 0);
+        rtcs.retain(|(_, peer)| peer.strong_count() > 0);
         rtcs.extend(rtc.peer().map(|peer| (id, peer)));
         rtc
     }
@@ -69,4 +70,10 @@ impl Platform for Web {
     fn host_name(&self) -> Option<String> {
         None
     }
+}
+
+/// Milliseconds, rounded up. (`as_millis` counts in 128 bits, for which wasm has no instructions.)
+fn millis(time: Duration) -> u64 {
+    let millis = u64::from(time.subsec_nanos().div_ceil(1_000_000));
+    time.as_secs().saturating_mul(1000).saturating_add(millis)
 }

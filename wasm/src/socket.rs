@@ -156,7 +156,7 @@ fn give_up_later(socket: &web_sys::WebSocket, report: Report) -> Timeout {
     let socket = socket.clone();
     Timeout::new(OPEN_TIMEOUT.as_millis() as u32, move || {
         if socket.ready_state() == web_sys::WebSocket::CONNECTING {
-            report.closed(None, format!("no answer within {OPEN_TIMEOUT:?}"));
+            report.closed(None, format!("no answer within {} s", OPEN_TIMEOUT.as_secs()));
             let _ = socket.close();
         }
     })

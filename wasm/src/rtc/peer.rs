@@ -4,6 +4,7 @@ use super::Reports;
 use super::channel::Channel;
 use crate::listener::Listener;
 use bytes::BytesMut;
+use crosspeer::description::candidates;
 use crosspeer::platform::{RtcCommand, RtcEvent, SdpType, SessionDescription};
 use crosspeer::{Config, IceServer, Stage};
 use futures_channel::mpsc::unbounded;
@@ -159,7 +160,7 @@ impl Peer {
 
     fn may_have_all(&self) -> bool {
         let local = self.pc.local_description();
-        !self.has_servers && local.is_some_and(|local| local.sdp().contains("\na=candidate:"))
+        !self.has_servers && local.is_some_and(|local| candidates(&local.sdp()).next().is_some())
     }
 
     async fn apply(&self, sdp_type: RtcSdpType, sdp: &str) -> Result {

@@ -1,0 +1,98 @@
+//! One request of a handle, as a future. There is one kind for all requests: every further kind of future is code of its
+//! own, which pages have to download.
+
+use super::hub::{Answer, Caller, Shared};
+use crate::router::{Request, RequestId};
+use crate::{Error, Result};
+use futures_channel::oneshot;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+/// What a handle was asked for: a future that ends when it is done, or could not be.
+///
+/// Nothing happens before it is awaited. When it is dropped, what has not been begun is left undone.
+#[must_use = "nothing happens before it is awaited"]
+pub struct Asking {
+    caller: Caller,
+    /// The connection it is about: one that has ended says why, whatever is asked of it.
+    about: Option<Arc<Shared>>,
+    /// It is fine if everything is closed already.
+    closing: bool,
+    state: State,
+}
+
+enum State {
+    New(Request),
+    Waiting(RequestId, oneshot::Receiver<Result<Answer>>),
+    Over,
+}
+
+impl Asking {
+    pub(super) fn new(caller: &Caller, request: Request) -> Self {
+        Self {
+            caller: caller.clone(),
+            about: None,
+            closing: false,
+            state: State::New(request),
+        }
+    }
+
+    pub(super) fn about(mut self, connection: &Arc<Shared>) -> Self {
+        self.about = Some(connection.clone());
+        self
+    }
+
+    pub(super) fn closing(mut self) -> Self {
+        self.closing = true;
+        self
+    }
+
+    /// The whole answer.
+    pub(super) async fn answer(mut self) -> Result<Answer> {
+        std::future::poll_fn(|cx| self.poll_answer(cx)).await
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer>> {
+        if let State::New(request) = std::mem::replace(&mut self.state, State::Over) {
+            let (id, answer) = self.caller.call(request);
+            self.state = State::Waiting(id, answer);
+        }
+        let State::Waiting(_, answer) = &mut self.state else {
+            return Poll::Pending;
+        };
+        let answer = ready!(Pin::new(answer).poll(cx));
+        self.state = State::Over;
+        let result = answer.unwrap_or_else(|_| Err(Error::closed("this side was closed")));
+        Poll::Ready(match result {
+            Err(Error::Closed { .. }) if self.closing => Ok(Answer::Done),
+            Err(error @ Error::Closed { .. }) => {
+                Err(self.about.as_ref().and_then(|shared| shared.error()).unwrap_or(error))
+            }
+            result => result,
+        })
+    }
+}
+
+impl Future for Asking {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_answer(cx).map_ok(|_| ())
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let State::Waiting(id, _) = self.state {
+            self.caller.tell(Request::Cancel(id));
+        }
+    }
+}
+
+impl std::fmt::Debug for Asking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asking").finish_non_exhaustive()
+    }
+}
