@@ -33,7 +33,8 @@ pub(crate) struct Options {
     /// Only these stacks, by name
     #[arg(long, value_delimiter = ',')]
     stacks: Vec<String>,
-    /// The emulated paths too: with delay, with loss, with both, at 100 Mbit/s. They need root
+    /// The emulated paths too: with delay, with loss, with both, at 100 Mbit/s. They need root. With all rows, all stacks
+    /// and all rounds the page docs/performance.md is written
     #[arg(long)]
     paths: bool,
     /// One round instead of five
@@ -63,7 +64,7 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     let rounds = if options.quick { 1 } else { options.rounds.max(1) };
     let start = Instant::now();
     let samples = measure(&programs, &rows, &stacks, rounds)?;
-    let whole = options.rows.is_empty() && options.stacks.is_empty() && !options.quick;
+    let whole = options.paths && options.rows.is_empty() && options.stacks.is_empty() && !options.quick;
     finish(&samples, &rows, &stacks, start.elapsed(), whole)
 }
 
