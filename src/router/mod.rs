@@ -235,7 +235,9 @@ impl Router {
         let after = link.rtc();
         if before != after {
             before.map(|rtc| self.by_rtc.remove(rtc));
-            after.map(|rtc| self.by_rtc.insert(rtc, id));
+            if let Some(rtc) = after {
+                self.by_rtc.insert(rtc, id);
+            }
         }
         if link.is_ended() {
             let deserted = link.peer.filter(|_| std::mem::take(&mut link.owes_bye));

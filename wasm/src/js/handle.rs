@@ -74,7 +74,7 @@ impl Handle {
             Kind::Connection(connection, manager) => {
                 return match string(key).as_str() {
                     "state" => connection.state().as_str().into(),
-                    "peer" => connection.peer().map_or(JsValue::UNDEFINED, |peer| text_of(peer)),
+                    "peer" => connection.peer().map_or(JsValue::UNDEFINED, text_of),
                     "isCrosspeer" => connection.is_crosspeer().into(),
                     // The browser's own object behind it.
                     _ => manager
