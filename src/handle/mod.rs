@@ -48,13 +48,7 @@ impl Node {
         let (caller, calls) = Caller::channel();
         let hub = Arc::new(Hub::new(config.receive_buffer_bytes));
         let config = Arc::new(config);
-        let router = Router::new(
-            mode,
-            url.to_owned(),
-            me.clone(),
-            Config::clone(&config),
-            fastrand::u64(..),
-        );
+        let router = Router::new(mode, url.to_owned(), me.clone(), config.clone(), fastrand::u64(..));
         let driver = Driver::new(platform, router, url.to_owned(), config.clone(), calls, hub.clone());
         Ok((
             Self {

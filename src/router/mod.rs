@@ -21,6 +21,7 @@ use crate::relay::{PeerConnectionMessage, Registration, Session, SessionOutput};
 use crate::{Config, Error, Message};
 use links::Links;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 use web_time::Instant;
@@ -83,7 +84,7 @@ pub enum Output {
 
 /// All connections of one peer, and its relay session.
 pub struct Router {
-    config: Config,
+    config: Arc<Config>,
     mode: Mode,
     url: String,
     me: Registration,
@@ -106,7 +107,8 @@ pub struct Router {
 
 impl Router {
     /// For this peer, at the relay of this URL. `seed` decides the jitter of reconnects.
-    pub fn new(mode: Mode, url: String, me: Registration, config: Config, seed: u64) -> Self {
+    pub fn new(mode: Mode, url: String, me: Registration, config: impl Into<Arc<Config>>, seed: u64) -> Self {
+        let config = config.into();
         let session = Session::new(me.clone(), config.reconnect.clone(), seed);
         Self {
             config,
@@ -233,7 +235,9 @@ impl Router {
         let after = link.rtc();
         if before != after {
             before.map(|rtc| self.by_rtc.remove(rtc));
-            after.map(|rtc| self.by_rtc.insert(rtc, id));
+            if let Some(rtc) = after {
+                self.by_rtc.insert(rtc, id);
+            }
         }
         if link.is_ended() {
             let deserted = link.peer.filter(|_| std::mem::take(&mut link.owes_bye));

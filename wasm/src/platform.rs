@@ -17,8 +17,10 @@ const LONGEST_MILLIS: u64 = i32::MAX as u64;
 #[derive(Debug, Clone, Default)]
 pub struct Web {
     /// What is open, for looking at the browser's statistics.
-    rtcs: Rc<RefCell<Vec<(RtcId, Weak<Peer>)>>>,
+    rtcs: Rc<RefCell<Vec<Open>>>,
 }
+
+type Open = (RtcId, Weak<Peer>);
 
 impl Web {
     /// The platform.

@@ -6,6 +6,7 @@ use crate::{PeerManager, RelayClient};
 use crosspeer::relay::{PeerConnectionMessage, RelayMessage, parse_uuid};
 use crosspeer::{Asking, Message, PeerConnection, State};
 use js_sys::{Array, Uint8Array};
+use std::rc::Rc;
 use std::time::Duration;
 use uuid::Uuid;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -17,9 +18,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A manager, relay client or connection.
 #[wasm_bindgen]
 #[derive(Clone)]
-pub struct Handle(Kind);
+pub struct Handle(Rc<Kind>);
 
-#[derive(Clone)]
 enum Kind {
     Manager(PeerManager),
     Client(RelayClient),
@@ -52,29 +52,29 @@ impl Handle {
                 (Kind::Client(client), registered)
             };
             registered.await.map_err(thrown)?;
-            Ok(Self(kind).into())
+            Ok(Self(Rc::new(kind)).into())
         };
         promise(signal, Box::pin(open))
     }
 
     /// A connection that is yet to be connected, by hand.
     pub fn connection(&self, channels: u16) -> JsResult<Handle> {
-        let Kind::Client(client) = &self.0 else {
+        let Kind::Client(client) = &*self.0 else {
             return Err(unknown());
         };
         let connection = PeerConnection::new(client, channels).map_err(thrown)?;
-        Ok(Self(Kind::Connection(connection, None)))
+        Ok(Self(Rc::new(Kind::Connection(connection, None))))
     }
 
     /// What can be told at once.
     pub fn get(&self, key: &JsValue) -> JsValue {
-        let (uuid, name, registered) = match &self.0 {
+        let (uuid, name, registered) = match &*self.0 {
             Kind::Manager(manager) => (manager.uuid(), manager.name(), manager.is_registered()),
             Kind::Client(client) => (client.uuid(), client.name(), client.is_registered()),
             Kind::Connection(connection, manager) => {
                 return match string(key).as_str() {
                     "state" => connection.state().as_str().into(),
-                    "peer" => connection.peer().map_or(JsValue::UNDEFINED, |peer| text_of(peer)),
+                    "peer" => connection.peer().map_or(JsValue::UNDEFINED, text_of),
                     "isCrosspeer" => connection.is_crosspeer().into(),
                     // The browser's own object behind it.
                     _ => manager
@@ -110,7 +110,7 @@ impl Handle {
 
     /// The calls that have a result.
     async fn carry_out(self, name: String, arguments: Arguments) -> JsResult<JsValue> {
-        Ok(match (&self.0, name.as_str()) {
+        Ok(match (&*self.0, name.as_str()) {
             (Kind::Manager(manager), "recv") => {
                 let (from, message) = manager.recv().await.map_err(thrown)?;
                 Array::of2(&text_of(from), &value_of(&message)).into()
@@ -122,7 +122,7 @@ impl Handle {
             (Kind::Connection(connection, _), "recv") => value_of(&connection.recv().await.map_err(thrown)?),
             (Kind::Manager(manager), "connect") => {
                 let connection = manager.connect(arguments.peer()?).await.map_err(thrown)?;
-                Self(Kind::Connection(connection, Some(manager.clone()))).into()
+                Self(Rc::new(Kind::Connection(connection, Some(manager.clone())))).into()
             }
             // Ends with the new state once it is another than the one given.
             (Kind::Connection(connection, _), "changed") => {
@@ -159,7 +159,7 @@ impl Handle {
     /// The calls without one.
     fn ask(&self, name: &str, arguments: Arguments) -> JsResult<Asking> {
         let timeout = arguments.timeout;
-        Ok(match (&self.0, name) {
+        Ok(match (&*self.0, name) {
             (Kind::Manager(manager), "send") => match (arguments.peer()?, timeout) {
                 (peer, Some(timeout)) => manager.send_timeout(peer, arguments.message, timeout),
                 (peer, None) => manager.send(peer, arguments.message),

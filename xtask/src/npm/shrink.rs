@@ -19,11 +19,12 @@ const FEATURES: [&str; 6] = [
     "--enable-reference-types",
     "--enable-sign-ext",
 ];
-/// What is smallest after brotli, which is not what has the fewest bytes: functions that are inlined into their only
-/// caller compress worse, and so does what `-Oz` does beyond `-O2`.
-const PASSES: [&str; 3] = [
+/// What is smallest after brotli, which is not what has the fewest bytes: large functions that are inlined into their
+/// only caller compress worse, and so does what `-Oz` does beyond `-O2`.
+const PASSES: [&str; 4] = [
     "-O2",
-    "--one-caller-inline-max-function-size=0",
+    "--one-caller-inline-max-function-size=30",
+    "--always-inline-max-function-size=5",
     "--minify-imports-and-exports-and-modules",
 ];
 /// The same browsers for the scripts.
