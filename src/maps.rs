@@ -61,7 +61,7 @@ impl<K: Ord + Copy, V> SortedMap<K, V> {
     }
 }
 
-/// Things that come with ascending keys and go about in the same order, however many there are.
+/// Things that come with nearly ascending keys and go about in the same order, however many there are.
 #[derive(Debug)]
 pub(crate) struct Pending<K, V> {
     /// `None` where one has gone before those in front of it.
@@ -79,9 +79,11 @@ impl<K, V> Default for Pending<K, V> {
 }
 
 impl<K: Ord + Copy, V> Pending<K, V> {
-    /// The key must be larger than all before.
+    /// The key must be new. Of calls in two threads the later number may come first: its place is still near the end.
     pub(crate) fn push(&mut self, key: K, value: V) {
-        self.entries.push_back((key, Some(value)));
+        let later = self.entries.iter().rev().take_while(|(other, _)| *other > key);
+        let at = self.entries.len() - later.count();
+        self.entries.insert(at, (key, Some(value)));
         self.present += 1;
     }
 
@@ -180,6 +182,17 @@ mod tests {
                 prop_assert_eq!(ours.remove(key), theirs.remove(&key));
             }
             prop_assert!(ours.entries.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_number_that_comes_late_is_found() {
+        let mut pending = Pending::default();
+        for key in [1, 0, 5, 3, 4, 2] {
+            pending.push(key, key);
+        }
+        for key in [5, 0, 1, 2, 3, 4] {
+            assert_eq!(pending.remove(key), Some(key));
         }
     }
 

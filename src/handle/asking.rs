@@ -20,13 +20,10 @@ pub struct Asking {
     about: Option<Arc<Shared>>,
     /// It is fine if everything is closed already.
     closing: bool,
-    state: State,
-}
-
-enum State {
-    New(Request),
-    Waiting(RequestId, oneshot::Receiver<Result<Answer>>),
-    Over,
+    /// Until it is first polled.
+    request: Option<Request>,
+    /// From then on until the answer has come.
+    waiting: Option<(RequestId, oneshot::Receiver<Result<Answer>>)>,
 }
 
 impl Asking {
@@ -35,7 +32,8 @@ impl Asking {
             caller: caller.clone(),
             about: None,
             closing: false,
-            state: State::New(request),
+            request: Some(request),
+            waiting: None,
         }
     }
 
@@ -55,15 +53,14 @@ impl Asking {
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer>> {
-        if let State::New(request) = std::mem::replace(&mut self.state, State::Over) {
-            let (id, answer) = self.caller.call(request);
-            self.state = State::Waiting(id, answer);
+        if let Some(request) = self.request.take() {
+            self.waiting = Some(self.caller.call(request));
         }
-        let State::Waiting(_, answer) = &mut self.state else {
+        let Some((_, answer)) = &mut self.waiting else {
             return Poll::Pending;
         };
         let answer = ready!(Pin::new(answer).poll(cx));
-        self.state = State::Over;
+        self.waiting = None;
         let result = answer.unwrap_or_else(|_| Err(Error::closed("this side was closed")));
         Poll::Ready(match result {
             Err(Error::Closed { .. }) if self.closing => Ok(Answer::Done),
@@ -85,7 +82,7 @@ impl Future for Asking {
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        if let State::Waiting(id, _) = self.state {
+        if let Some((id, _)) = self.waiting {
             self.caller.tell(Request::Cancel(id));
         }
     }
