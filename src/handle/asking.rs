@@ -8,7 +8,7 @@ use futures_channel::oneshot;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// What a handle was asked for: a future that ends when it is done, or could not be.
 ///
@@ -55,15 +55,15 @@ impl Asking {
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer>> {
-        if let State::New(request) = std::mem::replace(&mut self.state, State::Over) {
-            let (id, answer) = self.caller.call(request);
+        let (id, mut answer) = match std::mem::replace(&mut self.state, State::Over) {
+            State::New(request) => self.caller.call(request),
+            State::Waiting(id, answer) => (id, answer),
+            State::Over => return Poll::Pending,
+        };
+        let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) else {
             self.state = State::Waiting(id, answer);
-        }
-        let State::Waiting(_, answer) = &mut self.state else {
             return Poll::Pending;
         };
-        let answer = ready!(Pin::new(answer).poll(cx));
-        self.state = State::Over;
         let result = answer.unwrap_or_else(|_| Err(Error::closed("this side was closed")));
         Poll::Ready(match result {
             Err(Error::Closed { .. }) if self.closing => Ok(Answer::Done),
@@ -94,5 +94,57 @@ impl Drop for Asking {
 impl std::fmt::Debug for Asking {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Asking").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handle::hub::Call;
+    use futures_channel::mpsc::UnboundedReceiver;
+    use futures_util::FutureExt;
+
+    /// A request as the driver gets it.
+    fn next(calls: &mut UnboundedReceiver<Call>) -> Option<Call> {
+        calls.try_recv().ok()
+    }
+
+    #[test]
+    fn it_is_asked_once_and_waits_however_often_it_is_polled() {
+        let (caller, mut calls) = Caller::channel();
+        let mut asking = Asking::new(&caller, Request::LeaveRelay);
+        assert!(next(&mut calls).is_none(), "nothing happens before it is awaited");
+        for _ in 0..3 {
+            assert_eq!((&mut asking).now_or_never(), None);
+        }
+        let call = next(&mut calls).unwrap();
+        assert!(matches!(call.request, Request::LeaveRelay));
+        assert!(next(&mut calls).is_none());
+        assert!(call.answer.unwrap().send(Ok(Answer::Done)).is_ok());
+        assert_eq!((&mut asking).now_or_never(), Some(Ok(())));
+        drop(asking);
+        assert!(next(&mut calls).is_none(), "what is done is not taken back");
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_taken_back() {
+        let (caller, mut calls) = Caller::channel();
+        drop(Asking::new(&caller, Request::LeaveRelay));
+        assert!(next(&mut calls).is_none());
+        assert_eq!(Asking::new(&caller, Request::LeaveRelay).now_or_never(), None);
+        let asked = next(&mut calls).unwrap().id;
+        assert!(matches!(next(&mut calls).unwrap().request, Request::Cancel(id) if id == asked));
+    }
+
+    #[test]
+    fn to_close_what_is_closed_is_no_error() {
+        let (caller, calls) = Caller::channel();
+        drop(calls);
+        let closed = Some(Err(Error::closed("this side was closed")));
+        assert_eq!(Asking::new(&caller, Request::LeaveRelay).now_or_never(), closed);
+        assert_eq!(
+            Asking::new(&caller, Request::LeaveRelay).closing().now_or_never(),
+            Some(Ok(()))
+        );
     }
 }
