@@ -93,3 +93,55 @@ impl std::fmt::Debug for Asking {
         f.debug_struct("Asking").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handle::hub::Call;
+    use futures_channel::mpsc::UnboundedReceiver;
+    use futures_util::FutureExt;
+
+    /// A request as the driver gets it.
+    fn next(calls: &mut UnboundedReceiver<Call>) -> Option<Call> {
+        calls.try_recv().ok()
+    }
+
+    #[test]
+    fn it_is_asked_once_and_waits_however_often_it_is_polled() {
+        let (caller, mut calls) = Caller::channel();
+        let mut asking = Asking::new(&caller, Request::LeaveRelay);
+        assert!(next(&mut calls).is_none(), "nothing happens before it is awaited");
+        for _ in 0..3 {
+            assert_eq!((&mut asking).now_or_never(), None);
+        }
+        let call = next(&mut calls).unwrap();
+        assert!(matches!(call.request, Request::LeaveRelay));
+        assert!(next(&mut calls).is_none());
+        assert!(call.answer.unwrap().send(Ok(Answer::Done)).is_ok());
+        assert_eq!((&mut asking).now_or_never(), Some(Ok(())));
+        drop(asking);
+        assert!(next(&mut calls).is_none(), "what is done is not taken back");
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_taken_back() {
+        let (caller, mut calls) = Caller::channel();
+        drop(Asking::new(&caller, Request::LeaveRelay));
+        assert!(next(&mut calls).is_none());
+        assert_eq!(Asking::new(&caller, Request::LeaveRelay).now_or_never(), None);
+        let asked = next(&mut calls).unwrap().id;
+        assert!(matches!(next(&mut calls).unwrap().request, Request::Cancel(id) if id == asked));
+    }
+
+    #[test]
+    fn to_close_what_is_closed_is_no_error() {
+        let (caller, calls) = Caller::channel();
+        drop(calls);
+        let closed = Some(Err(Error::closed("this side was closed")));
+        assert_eq!(Asking::new(&caller, Request::LeaveRelay).now_or_never(), closed);
+        assert_eq!(
+            Asking::new(&caller, Request::LeaveRelay).closing().now_or_never(),
+            Some(Ok(()))
+        );
+    }
+}

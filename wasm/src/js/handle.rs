@@ -206,10 +206,11 @@ fn unknown() -> JsValue {
     invalid("this handle has no such call")
 }
 
-/// A string, or bytes in a `Uint8Array`: the wrapper gives nothing else.
+/// A string, or bytes in a `Uint8Array`: the wrapper gives nothing else, or nothing at all.
 fn message(data: JsValue) -> Message {
     match data.as_string() {
         Some(text) => text.into(),
+        None if data.is_undefined() => Message::from(""),
         None => data.unchecked_into::<Uint8Array>().to_vec().into(),
     }
 }
