@@ -178,7 +178,7 @@ pub fn encode(header: &Header, payload: &[u8]) -> BytesMut {
 /// chunk: ProxyStore's receiver takes it, though its sender never sends one.
 #[derive(Debug, Clone)]
 pub struct Splitter {
-    message: Message,
+    body: Bytes,
     max_payload: usize,
     /// Where the next chunk begins.
     offset: usize,
@@ -193,18 +193,20 @@ impl Splitter {
     /// 1 KiB each) cannot be sent; the message size limit is far below.
     pub fn new(message: Message, stream_id: u32, max_payload: usize) -> Self {
         let max_payload = max_payload.max(LONGEST_CODE_POINT);
-        let chunks = match &message {
-            Message::Bytes(bytes) => bytes.len().div_ceil(max_payload),
-            Message::Text(text) => count_text_chunks(text, max_payload),
+        let kind = Kind::of(&message);
+        let body = message.into_bytes();
+        let chunks = match kind {
+            Kind::Text => count_text_chunks(&body, max_payload),
+            _ => body.len().div_ceil(max_payload),
         };
         let header = Header {
-            kind: Kind::of(&message),
+            kind,
             stream_id,
             seq_id: 0,
             seq_len: u32::try_from(chunks.max(1)).unwrap_or(u32::MAX),
         };
         Self {
-            message,
+            body,
             max_payload,
             offset: 0,
             header,
@@ -213,7 +215,20 @@ impl Splitter {
 
     /// Bytes of payload that have not been handed out.
     pub fn remaining_bytes(&self) -> usize {
-        self.message.len() - self.offset
+        self.body.len() - self.offset
+    }
+
+    /// The next chunk; its payload is a slice of the message, not a copy.
+    pub fn next_frame(&mut self) -> Option<Frame> {
+        self.next_seq_id()?;
+        let end = match self.header.kind {
+            Kind::Text => text_chunk_end(&self.body, self.offset, self.max_payload),
+            _ => self.body.len().min(self.offset.saturating_add(self.max_payload)),
+        };
+        let (header, payload) = (self.header, self.body.slice(self.offset..end));
+        self.offset = end;
+        self.header.seq_id += 1;
+        Some(Frame { header, payload })
     }
 
     /// The number of the chunk that comes next, or `None` after the last. ProxyStore sends it on channel number
@@ -232,15 +247,8 @@ impl Iterator for Splitter {
     type Item = BytesMut;
 
     fn next(&mut self) -> Option<BytesMut> {
-        self.next_seq_id()?;
-        let end = match &self.message {
-            Message::Bytes(bytes) => bytes.len().min(self.offset.saturating_add(self.max_payload)),
-            Message::Text(text) => text_chunk_end(text, self.offset, self.max_payload),
-        };
-        let frame = encode(&self.header, &self.message.as_bytes()[self.offset..end]);
-        self.offset = end;
-        self.header.seq_id += 1;
-        Some(frame)
+        let Frame { header, payload } = self.next_frame()?;
+        Some(encode(&header, &payload))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -251,7 +259,7 @@ impl Iterator for Splitter {
 
 impl ExactSizeIterator for Splitter {}
 
-fn count_text_chunks(text: &str, max_payload: usize) -> usize {
+fn count_text_chunks(text: &[u8], max_payload: usize) -> usize {
     let (mut chunks, mut offset) = (0, 0);
     while offset < text.len() {
         offset = text_chunk_end(text, offset, max_payload);
@@ -260,8 +268,13 @@ fn count_text_chunks(text: &str, max_payload: usize) -> usize {
     chunks
 }
 
-/// Where a chunk of text that begins at `offset` ends: beyond `offset` unless the text ends there, since
+/// Where a chunk of UTF-8 that begins at `offset` ends: beyond `offset` unless the text ends there, since
 /// `max_payload` holds any code point.
-fn text_chunk_end(text: &str, offset: usize, max_payload: usize) -> usize {
-    text.floor_char_boundary(offset.saturating_add(max_payload))
+fn text_chunk_end(text: &[u8], offset: usize, max_payload: usize) -> usize {
+    let mut end = offset.saturating_add(max_payload);
+    // Bytes 10xxxxxx are inside a code point.
+    while text.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+        end -= 1;
+    }
+    end.min(text.len())
 }

@@ -2,6 +2,7 @@
 
 use crate::error::Period;
 use crate::{Error, Result};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -109,7 +110,7 @@ pub struct Config {
     /// Bytes of the largest message sent or accepted. Default 1 GiB.
     pub max_message_bytes: u64,
     /// Bytes of received messages that wait to be taken, for each peer, before its sender is held back. Default 16 MiB.
-    /// A single larger message is still delivered.
+    /// A single larger message is still delivered, and what is on its way over several lanes, up to 24 MiB more.
     pub receive_buffer_bytes: usize,
     /// Bytes of a message's chunk towards peers of our own kind, 1 KiB–256 KiB. Default 64 KiB, where throughput
     /// peaks. ProxyStore peers always get its 32 KiB.
@@ -119,7 +120,16 @@ pub struct Config {
     /// Whether messages between peers of our own kind arrive in the order sent. Default `true`. Both must agree.
     /// From ProxyStore peers they arrive as they complete.
     pub ordered: bool,
+    /// Lanes of a connection between peers of our own kind: the WebRTC connections that carry it at once, each with a
+    /// congestion window and a core of its own. Default 1 to 8: more than one while a large transfer (8 MiB or more) is
+    /// on its way, as many as make it faster. `4..=4` are always four, `1..=1` turns lanes off; at most 32. Of two peers'
+    /// largest numbers the smaller counts. Without `ordered`, or with several `channels`, there is one. Each further lane
+    /// takes about 1 MiB of memory.
+    pub lanes: RangeInclusive<u8>,
 }
+
+/// On a path that is long and lossy each lane still added its share at 32.
+const MAX_LANES: u8 = 32;
 
 impl Default for Config {
     fn default() -> Self {
@@ -140,6 +150,7 @@ impl Default for Config {
             chunk_bytes: 64 << 10,
             max_connections: 1024,
             ordered: true,
+            lanes: 1..=8,
         }
     }
 }
@@ -153,6 +164,10 @@ impl Config {
         check_channels(self.channels)?;
         if !(1 << 10..=256 << 10).contains(&self.chunk_bytes) {
             return invalid(format!("chunk_bytes is {}, must be 1024 to 262144", self.chunk_bytes));
+        }
+        let (least, most) = (*self.lanes.start(), *self.lanes.end());
+        if least == 0 || least > most || most > MAX_LANES {
+            return invalid(format!("lanes is {least} to {most}, must be within 1 to {MAX_LANES}"));
         }
         let times = [
             ("gather_timeout", self.gather_timeout),

@@ -50,6 +50,8 @@ pub struct Statistics {
     pub frames_dropped: u64,
     /// Received messages that were given up because the rest of them did not come.
     pub messages_expired: u64,
+    /// Lanes that carry the connection now, or are being opened; see [`Config::lanes`](crate::Config::lanes).
+    pub lanes: usize,
 }
 
 #[cfg(test)]

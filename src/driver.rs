@@ -167,7 +167,9 @@ impl<P: Platform> Driver<P> {
         while let Some(output) = self.router.poll_output() {
             match output {
                 Output::OpenRtc(id, link) => {
-                    if let Some(shared) = self.links.get(link) {
+                    // Further lanes come and go once it is connected.
+                    let shared = self.links.get(link);
+                    if let Some(shared) = shared.filter(|shared| shared.state() != State::Connected) {
                         shared.set_rtc(id);
                     }
                     let rtc = self.platform.open_rtc(id, &self.config, self.sink.clone());

@@ -280,6 +280,12 @@ impl Hub {
             None => lock(&self.ended).clone().map(Err),
         })
         .await
+        .inspect(|shared| {
+            // One that was being set up when this was first called.
+            if shared.lock().claims == 0 {
+                self.claim(shared);
+            }
+        })
     }
 
     pub(crate) fn adopt(&self, shared: Arc<Shared>) {

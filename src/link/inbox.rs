@@ -1,10 +1,11 @@
 //! What comes in on one connection: frames to messages, in order where both sides agreed to it, and held back
 //! while the user does not take them.
 
+use super::lanes::WINDOW_BYTES;
 use crate::chunk::Frame;
 use crate::counter::Statistics;
 use crate::maps::NumberMap;
-use crate::reassembly::{Limits, Reassembly};
+use crate::reassembly::{Limits, Reassembly, SLACK_BYTES};
 use crate::{Config, Error, Message};
 use std::time::Duration;
 use web_time::Instant;
@@ -15,8 +16,6 @@ pub(crate) struct Inbox {
     order: Option<Sequencer>,
     /// Bytes of messages delivered and not yet taken by the user.
     unread: usize,
-    /// Bytes of frames not yet acknowledged to the platform.
-    owed: usize,
     limit: usize,
     /// Since when the user is so far behind that the peer is held back.
     held_since: Option<Instant>,
@@ -35,7 +34,6 @@ impl Inbox {
             reassembly: Reassembly::new(limits),
             order: None,
             unread: 0,
-            owed: 0,
             limit: config.receive_buffer_bytes,
             held_since: None,
             held: Duration::ZERO,
@@ -43,22 +41,28 @@ impl Inbox {
         }
     }
 
-    /// From now on messages are delivered by ascending stream id.
-    pub(crate) fn keep_order(&mut self, max_bytes: u64) {
+    /// From now on messages are delivered by ascending stream id. Where chunks may be sent again, what waits for an
+    /// earlier message can be more by what is on its way, and repetitions are dropped.
+    pub(crate) fn keep_order(&mut self, max_bytes: u64, repetitions: bool) {
+        let slack = if repetitions { SLACK_BYTES as u64 } else { 0 };
         self.order = Some(Sequencer {
             next: 0,
             held: NumberMap::default(),
             bytes: 0,
-            max_bytes,
+            max_bytes: max_bytes.saturating_add(slack),
+            repetitions,
         });
     }
 
-    /// Takes a frame, of which `size` bytes came over the wire; returns what became complete.
+    /// Takes a frame; returns what became complete.
     ///
     /// # Errors
     /// Ends the connection. A frame that only hurts its own message is dropped and counted instead.
-    pub(crate) fn frame(&mut self, now: Instant, frame: Frame, size: usize) -> Result<Vec<Message>, Error> {
-        self.owed += size;
+    pub(crate) fn frame(&mut self, now: Instant, frame: Frame) -> Result<Vec<Message>, Error> {
+        let is_repetition = |order: &Sequencer| order.repetitions && order.has(frame.header.stream_id);
+        if self.order.as_ref().is_some_and(is_repetition) {
+            return Ok(Vec::new());
+        }
         let complete = match self.reassembly.insert(self.clock(now), frame) {
             Ok(complete) => complete,
             Err(misbehaviour) => return self.misbehaved(misbehaviour.to_string()),
@@ -89,17 +93,11 @@ impl Inbox {
         Ok(Vec::new())
     }
 
-    /// Accounts for a frame that carries no message.
-    pub(crate) fn control(&mut self, size: usize) {
-        self.owed += size;
-    }
-
     /// Counts a frame that could not be read.
     ///
     /// # Errors
     /// Ends a connection to our own kind, where it cannot happen by accident.
-    pub(crate) fn drop_frame(&mut self, size: usize, reason: String) -> Result<Vec<Message>, Error> {
-        self.owed += size;
+    pub(crate) fn drop_frame(&mut self, reason: String) -> Result<Vec<Message>, Error> {
         self.misbehaved(reason)
     }
 
@@ -128,22 +126,27 @@ impl Inbox {
         self.unread += unread;
     }
 
-    /// Bytes to acknowledge to the platform now: none while the user is behind. While `closing` the peer's last words
-    /// are let in, which its own limits bound; a peer that goes on and on is held back after all.
-    pub(crate) fn credit(&mut self, now: Instant, closing: bool) -> usize {
-        let limit = if closing {
-            self.limit.saturating_mul(2)
-        } else {
-            self.limit
-        };
-        if self.unread >= limit {
+    /// Whether the peer is to be held back since the user is behind. While `closing` the peer's last words are let in,
+    /// which its own limits bound; a peer that goes on and on is held back after all.
+    pub(crate) fn is_behind(&mut self, now: Instant, closing: bool) -> bool {
+        if self.unread >= self.limit(closing) {
             self.held_since.get_or_insert(now);
-            return 0;
+            return true;
         }
         if let Some(since) = self.held_since.take() {
             self.held += now - since;
         }
-        std::mem::take(&mut self.owed)
+        false
+    }
+
+    /// Whether even a peer that knows it is to wait could not have sent so much: what was on its way, and what waited for
+    /// it and had been acknowledged.
+    pub(crate) fn is_overrun(&self, closing: bool) -> bool {
+        self.unread >= self.limit(closing).saturating_add(2 * WINDOW_BYTES)
+    }
+
+    fn limit(&self, closing: bool) -> usize {
+        self.limit.saturating_mul(1 + usize::from(closing))
     }
 
     /// The time, less the times the peer was held back.
@@ -191,11 +194,17 @@ struct Sequencer {
     held: NumberMap<Message>,
     bytes: u64,
     max_bytes: u64,
+    /// Whether the peer may send again what has come.
+    repetitions: bool,
 }
 
 impl Sequencer {
+    fn has(&self, stream_id: u32) -> bool {
+        stream_id < self.next || self.held.contains_key(&stream_id)
+    }
+
     fn push(&mut self, stream_id: u32, message: Message) -> Result<Vec<Message>, Error> {
-        if stream_id < self.next || self.held.contains_key(&stream_id) {
+        if self.has(stream_id) {
             return Err(Error::PeerMisbehaved(format!("message number {stream_id} came twice")));
         }
         if stream_id != self.next {
@@ -234,6 +243,7 @@ mod tests {
             held: NumberMap::default(),
             bytes: 0,
             max_bytes: 1000,
+            repetitions: false,
         }
     }
 
@@ -276,18 +286,18 @@ mod tests {
 
     #[test]
     #[allow(clippy::disallowed_methods)] // any time will do
-    fn credit_is_held_back_while_the_user_is_behind_and_paid_after() {
+    fn the_peer_is_held_back_while_the_user_is_behind() {
         let config = Config {
             receive_buffer_bytes: 100,
             ..Config::default()
         };
         let mut inbox = Inbox::new(&config);
         let now = Instant::now();
-        assert_eq!(inbox.frame(now, small(0, b"abc"), 21), Ok(vec![b"abc".into()]));
-        assert_eq!(inbox.credit(now, false), 21);
-        assert_eq!(inbox.frame(now, small(1, b"abc"), 21), Ok(vec![b"abc".into()]));
-        assert_eq!(inbox.credit(now, false), 0);
+        assert_eq!(inbox.frame(now, small(0, b"abc")), Ok(vec![b"abc".into()]));
+        assert!(!inbox.is_behind(now, false));
+        assert_eq!(inbox.frame(now, small(1, b"abc")), Ok(vec![b"abc".into()]));
+        assert!(inbox.is_behind(now, false));
         inbox.consumed(67);
-        assert_eq!(inbox.credit(now, false), 21);
+        assert!(!inbox.is_behind(now, false));
     }
 }

@@ -9,6 +9,7 @@
 
 mod candidates;
 mod inbox;
+mod lanes;
 mod outbox;
 mod setup;
 mod traffic;
@@ -16,10 +17,12 @@ mod traffic;
 pub(crate) use outbox::Outgoing;
 
 use crate::error::Period;
+use crate::maps::SortedMap;
 use crate::platform::{RtcCommand, RtcId};
 use crate::router::{Output, Reply, RequestId};
 use crate::{Config, Error, Stage};
 use inbox::Inbox;
+use lanes::Lanes;
 use outbox::Outbox;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -70,6 +73,7 @@ pub(crate) struct Context<'a> {
     pub(crate) config: &'a Config,
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) next_rtc: &'a mut u64,
+    pub(crate) by_rtc: &'a mut SortedMap<RtcId, LinkId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +116,7 @@ pub(crate) struct Link {
     phase: Phase,
     /// The furthest stage that set-up has come to.
     stage: Stage,
-    rtc: Option<RtcId>,
+    lanes: Lanes,
     signal: Option<Signal>,
     local_ufrag: Option<String>,
     has_candidates: bool,
@@ -122,7 +126,6 @@ pub(crate) struct Link {
     /// As many as the labels promise; at the answerer none before the first has come.
     open_channels: Vec<bool>,
     setup_deadline: Option<Instant>,
-    silent_since: Option<Instant>,
     close: Closing,
     outbox: Outbox,
     inbox: Inbox,
@@ -165,7 +168,7 @@ impl Link {
             withheld: candidates::Withheld::default(),
             phase: Phase::New,
             stage: Stage::Peer,
-            rtc: None,
+            lanes: Lanes::new(),
             signal: None,
             local_ufrag: None,
             has_candidates: false,
@@ -173,17 +176,12 @@ impl Link {
             agreed: setup::Agreed::default(),
             open_channels: Vec::new(),
             setup_deadline: None,
-            silent_since: None,
             close: Closing::default(),
             outbox: Outbox::new(crate::counter::StreamIds::default()),
             inbox: Inbox::new(config),
             waiting_ready: Vec::new(),
             ended: None,
         }
-    }
-
-    pub(crate) fn rtc(&self) -> Option<RtcId> {
-        self.rtc
     }
 
     pub(crate) fn state(&self) -> State {
@@ -253,12 +251,12 @@ impl Link {
         if self.phase == Phase::Ended {
             return;
         }
-        self.drop_rtc(cx);
+        self.drop_rtcs(cx);
         self.owes_bye = self.phase == Phase::Establishing && !self.is_answerer() && self.agreed.crosspeer;
         self.phase = Phase::Ended;
         self.ended = Some(error.clone());
         self.signal = None;
-        (self.setup_deadline, self.silent_since, self.close.deadline) = (None, None, None);
+        (self.setup_deadline, self.close.deadline) = (None, None);
         let unsent = self.outbox.take_unsent().into_iter().map(|outgoing| outgoing.request);
         let waiting = self.waiting_ready.drain(..).map(|(request, ..)| request);
         for request in self.outbox.take_begun().into_iter().chain(unsent).chain(waiting) {
@@ -282,12 +280,11 @@ impl Link {
     /// When [`Link::on_timeout`] wants to be called.
     pub(crate) fn next_deadline(&self, config: &Config) -> Option<Instant> {
         let ready = self.waiting_ready.iter().map(|(_, until, _)| *until).min();
-        let silent = self.silent_since.map(|since| since + grace(config));
         earliest(&[
             self.setup_deadline,
             self.close.deadline,
             ready,
-            silent,
+            self.lanes.next_deadline(grace(config)),
             self.outbox.next_expiry(),
             self.inbox.next_deadline(),
         ])
@@ -299,10 +296,7 @@ impl Link {
         if self.setup_deadline.is_some_and(|at| at <= now) {
             return self.give_up_setup(cx);
         }
-        if self.silent_since.is_some_and(|since| since + grace(cx.config) <= now) {
-            let reason = format!("the peer has been silent for {}", Period(cx.config.dead_after));
-            return self.end(cx, Error::ConnectionLost { reason });
-        }
+        self.on_lanes_timeout(cx);
         if self.close.deadline.is_some_and(|at| at <= now) {
             if !self.close.asked {
                 return self.end(cx, traffic::by_peer());
@@ -361,20 +355,39 @@ impl Link {
         }
     }
 
-    fn drop_rtc(&mut self, cx: &mut Context<'_>) {
-        if let Some(rtc) = self.rtc.take() {
-            cx.out.push_back(Output::Rtc(rtc, RtcCommand::Close));
+    fn drop_rtcs(&mut self, cx: &mut Context<'_>) {
+        for rtc in self.lanes.drain() {
+            cx.close_rtc(rtc);
         }
     }
 
+    /// Commands the one peer connection of a link that has no further lanes.
     fn command(&self, cx: &mut Context<'_>, command: RtcCommand) {
-        if let Some(rtc) = self.rtc {
-            cx.out.push_back(Output::Rtc(rtc, command));
+        if let Some(rtc) = self.lanes.first() {
+            cx.command(rtc, command);
         }
     }
 }
 
 impl Context<'_> {
+    /// A new peer connection, whose events are this link's.
+    fn open_rtc(&mut self, link: LinkId) -> RtcId {
+        let rtc = RtcId(*self.next_rtc);
+        *self.next_rtc += 1;
+        self.by_rtc.insert(rtc, link);
+        self.out.push_back(Output::OpenRtc(rtc, link));
+        rtc
+    }
+
+    fn close_rtc(&mut self, rtc: RtcId) {
+        self.by_rtc.remove(rtc);
+        self.command(rtc, RtcCommand::Close);
+    }
+
+    fn command(&mut self, rtc: RtcId, command: RtcCommand) {
+        self.out.push_back(Output::Rtc(rtc, command));
+    }
+
     pub(crate) fn reply(&mut self, request: RequestId, result: Result<Reply, Error>) {
         self.out.push_back(Output::Reply(request, result));
     }

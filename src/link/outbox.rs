@@ -1,10 +1,10 @@
-//! What waits to be sent on one connection: messages in order, cut into frames as the channels have room.
+//! What waits to be sent on one connection: messages in order, cut into frames as the lanes have room.
 
-use crate::chunk::Splitter;
+use super::lanes::Slot;
+use crate::chunk::{Frame, Splitter};
 use crate::counter::StreamIds;
 use crate::router::RequestId;
 use crate::{Error, Message};
-use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::time::Duration;
 use web_time::Instant;
@@ -22,8 +22,8 @@ pub(crate) struct Outgoing {
 
 /// One frame to write, and the request that is complete with it.
 pub(crate) struct Step {
-    pub(crate) channel: u16,
-    pub(crate) frame: BytesMut,
+    pub(crate) slot: Slot,
+    pub(crate) frame: Frame,
     pub(crate) completes: Option<RequestId>,
 }
 
@@ -32,16 +32,17 @@ struct Current {
     splitter: Splitter,
 }
 
-/// Messages in, frames out, at most `high_water` bytes of them in each channel's hands.
+/// Messages in, frames out.
 pub(crate) struct Outbox {
     queue: VecDeque<Outgoing>,
+    /// Bytes of the messages in `queue`.
+    queued: usize,
     /// No message expires before this; looking at all of them every time would take too long.
     expiry: Option<Instant>,
     current: Option<Current>,
     ids: StreamIds,
     next_id: u32,
-    in_flight: Vec<usize>,
-    high_water: usize,
+    /// Of each frame; 0 until the connection is up.
     max_payload: usize,
     messages: u64,
     bytes: u64,
@@ -51,27 +52,25 @@ impl Outbox {
     pub(crate) fn new(ids: StreamIds) -> Self {
         Self {
             queue: VecDeque::new(),
+            queued: 0,
             expiry: None,
             current: None,
             ids,
             next_id: 0,
-            in_flight: Vec::new(),
-            high_water: 0,
             max_payload: 0,
             messages: 0,
             bytes: 0,
         }
     }
 
-    /// From now on frames may be taken, for this many channels.
-    pub(crate) fn open(&mut self, channels: usize, buffer: usize, max_payload: usize) {
-        self.in_flight = vec![0; channels];
-        self.high_water = (buffer / channels.max(1)).max(1);
+    /// From now on frames may be taken, with this many bytes of payload at most.
+    pub(crate) fn open(&mut self, max_payload: usize) {
         self.max_payload = max_payload;
     }
 
     pub(crate) fn push(&mut self, outgoing: Outgoing) {
         self.expiry = self.expiry.into_iter().chain([outgoing.expires]).min();
+        self.queued += outgoing.message.len();
         self.queue.push_back(outgoing);
     }
 
@@ -80,13 +79,24 @@ impl Outbox {
         self.queue.is_empty() && self.current.is_none()
     }
 
-    /// The next frame, if its channel has room. An error is that of one request; go on after it.
-    pub(crate) fn next_step(&mut self) -> Option<Result<Step, (RequestId, Error)>> {
-        if self.in_flight.is_empty() {
+    /// Bytes that wait.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let begun = self.current.as_ref();
+        self.queued + begun.map_or(0, |current| current.splitter.remaining_bytes())
+    }
+
+    /// The next frame, if there is room for it, by its number in its message. An error is that of one request; go on
+    /// after it.
+    pub(crate) fn next_step(
+        &mut self,
+        room: impl FnOnce(u32) -> Option<Slot>,
+    ) -> Option<Result<Step, (RequestId, Error)>> {
+        if self.max_payload == 0 {
             return None;
         }
         if self.current.is_none() {
             let Outgoing { request, message, .. } = self.queue.pop_front()?;
+            self.queued -= message.len();
             let (messages, bytes) = (self.messages + 1, self.bytes + message.len() as u64);
             match self.ids.next() {
                 Ok(id) => {
@@ -98,56 +108,44 @@ impl Outbox {
                 Err(error) => return Some(Err((request, error))),
             }
         }
-        self.step().map(Ok)
+        self.step(room).map(Ok)
     }
 
-    fn step(&mut self) -> Option<Step> {
+    fn step(&mut self, room: impl FnOnce(u32) -> Option<Slot>) -> Option<Step> {
         let current = self.current.as_mut()?;
-        let channel = current.splitter.next_seq_id()? as usize % self.in_flight.len();
-        if self.in_flight[channel] >= self.high_water {
-            return None;
-        }
-        let frame = current.splitter.next()?;
-        self.in_flight[channel] += frame.len();
+        let slot = room(current.splitter.next_seq_id()?)?;
+        let frame = current.splitter.next_frame()?;
         let completes = current.splitter.next_seq_id().is_none().then_some(current.request);
         if completes.is_some() {
             self.current = None;
         }
-        Some(Step {
-            channel: channel as u16,
-            frame,
-            completes,
-        })
-    }
-
-    /// The platform has taken this much.
-    pub(crate) fn written(&mut self, channel: u16, bytes: usize) {
-        if let Some(in_flight) = self.in_flight.get_mut(usize::from(channel)) {
-            *in_flight = in_flight.saturating_sub(bytes);
-        }
-    }
-
-    /// Accounts for a frame that was not split here.
-    pub(crate) fn wrote(&mut self, channel: u16, bytes: usize) {
-        if let Some(in_flight) = self.in_flight.get_mut(usize::from(channel)) {
-            *in_flight += bytes;
-        }
+        Some(Step { slot, frame, completes })
     }
 
     /// Messages that no frame was taken of; they can still go another way.
     pub(crate) fn take_unsent(&mut self) -> VecDeque<Outgoing> {
+        self.queued = 0;
         std::mem::take(&mut self.queue)
     }
 
     /// Drops a message whose sender no longer waits, unless it was begun.
     pub(crate) fn cancel(&mut self, request: RequestId) {
-        self.queue.retain(|outgoing| outgoing.request != request);
+        self.retain(|outgoing| outgoing.request != request);
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&Outgoing) -> bool) {
+        let queued = &mut self.queued;
+        self.queue.retain(|outgoing| {
+            let kept = keep(outgoing);
+            *queued -= if kept { 0 } else { outgoing.message.len() };
+            kept
+        });
     }
 
     /// Requests whose message is larger than the peer takes.
     pub(crate) fn take_larger(&mut self, limit: u64) -> Vec<(RequestId, u64)> {
         let mut larger = Vec::new();
-        self.queue.retain(|outgoing| {
+        self.retain(|outgoing| {
             let size = outgoing.message.len() as u64;
             if size > limit {
                 larger.push((outgoing.request, size));
@@ -168,7 +166,7 @@ impl Outbox {
     /// Requests whose time was up before their message's first frame.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<(RequestId, Duration)> {
         let mut expired = Vec::new();
-        self.queue.retain(|outgoing| {
+        self.retain(|outgoing| {
             let keep = outgoing.expires > now;
             if !keep {
                 expired.push((outgoing.request, outgoing.timeout));

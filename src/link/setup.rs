@@ -5,7 +5,7 @@ use super::{Context, Link, Phase, Signal, State};
 use crate::chunk::{HEADER_BYTES, PROXYSTORE_CHUNK_BYTES};
 use crate::description::{self, Description, Words};
 use crate::json;
-use crate::platform::{RtcCommand, RtcId, SdpType, SessionDescription};
+use crate::platform::{RtcCommand, SdpType, SessionDescription};
 use crate::router::{Output, Reply};
 use crate::{Config, Error, Stage};
 
@@ -26,7 +26,10 @@ pub(super) struct Agreed {
     /// Closing is announced and acknowledged.
     pub(super) bye: bool,
     max_payload: usize,
-    buffer: usize,
+    /// Bytes that one lane may have in the engine's hands.
+    pub(super) buffer: usize,
+    /// The most lanes that both sides want; 1 means none but the first.
+    pub(super) lanes: usize,
     /// Bytes of the largest message the peer takes, if it says so.
     max_message: Option<u64>,
 }
@@ -36,13 +39,20 @@ impl Agreed {
         let words = Words::parse(remote);
         let has = |word| words.as_ref().is_some_and(|words| words.contains(word));
         let crosspeer = words.is_some();
+        let (ordered, bye) = (config.ordered && has("ordered"), has("bye"));
+        let lanes = words.as_ref().and_then(|words| words.get("lanes")?.parse().ok());
         let largest = description::max_message_size(remote)
             .saturating_sub(HEADER_BYTES)
             .max(64);
         Self {
             crosspeer,
-            ordered: config.ordered && has("ordered"),
-            bye: has("bye"),
+            ordered,
+            bye,
+            // What is sent again can be told from what is new only in order.
+            lanes: lanes
+                .filter(|_| ordered && bye)
+                .unwrap_or(1)
+                .clamp(1, usize::from(*config.lanes.end())),
             max_payload: largest.min(if crosspeer {
                 config.chunk_bytes
             } else {
@@ -146,6 +156,9 @@ impl Link {
             words.insert("ordered");
         }
         words.insert(&format!("max={}", config.max_message_bytes));
+        if cfg!(feature = "lanes") && *config.lanes.end() > 1 {
+            words.insert(&format!("lanes={}", config.lanes.end()));
+        }
         if let (false, Some(ufrag)) = (offer, &self.remote_ufrag) {
             words.insert(&format!("for={ufrag}"));
         }
@@ -177,11 +190,10 @@ impl Link {
         self.phase = Phase::Open;
         self.stage = Stage::Channels;
         self.setup_deadline = None;
-        self.outbox.open(
-            self.open_channels.len(),
-            self.agreed.buffer / 2,
-            self.agreed.max_payload,
-        );
+        let channels = self.open_channels.len();
+        self.lanes
+            .open_first(channels, (self.agreed.buffer / 2 / channels).max(1));
+        self.outbox.open(self.agreed.max_payload);
         tracing::debug!(link = self.id.0, peer = ?self.peer, crosspeer = self.agreed.crosspeer, "connected");
         cx.out.push_back(Output::State(self.id, self.state(), None));
         for (request, ..) in std::mem::take(&mut self.waiting_ready) {
@@ -197,16 +209,14 @@ impl Link {
     }
 
     fn start(&mut self, cx: &mut Context<'_>, phase: Phase) {
-        self.drop_rtc(cx);
-        let rtc = RtcId(*cx.next_rtc);
-        *cx.next_rtc += 1;
-        self.rtc = Some(rtc);
+        self.drop_rtcs(cx);
+        let rtc = cx.open_rtc(self.id);
+        self.lanes.restart(rtc);
         let began = self.state();
         (self.phase, self.stage, self.signal) = (phase, Stage::Candidates, None);
         self.inbox.restart(cx.config);
         (self.candidates, self.withheld) = (0, Withheld::default());
         self.setup_deadline = Some(cx.now + cx.config.connect_timeout);
-        cx.out.push_back(Output::OpenRtc(rtc, self.id));
         if self.state() != began {
             cx.out.push_back(Output::State(self.id, self.state(), None));
         }
@@ -215,7 +225,8 @@ impl Link {
     fn agree(&mut self, cx: &mut Context<'_>, remote: &str) {
         self.agreed = Agreed::new(remote, cx.config);
         if self.agreed.ordered {
-            self.inbox.keep_order(cx.config.max_message_bytes);
+            self.inbox
+                .keep_order(cx.config.max_message_bytes, self.agreed.lanes > 1);
         }
         cx.out.push_back(Output::Kind(self.id, self.agreed.crosspeer));
     }

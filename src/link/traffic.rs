@@ -4,54 +4,58 @@
 //! of messages sent, since a control frame may overtake those on other channels. Only when both sides have everything
 //! does the transport end. Towards ProxyStore its flush has to do.
 
+use super::lanes::{Slot, is_counted};
 use super::{Context, Link, Phase};
 use crate::chunk::{self, Frame, Header, Kind};
 use crate::counter::Statistics;
-use crate::platform::{RtcCommand, RtcEvent};
+use crate::platform::{RtcCommand, RtcEvent, RtcId};
 use crate::router::{Output, Reply, RequestId};
 use crate::{Error, Stage};
 use bytes::Bytes;
 
 /// What a control frame says; written in its header's `stream_id`.
-const BYE: u32 = 1;
-const BYE_ACK: u32 = 2;
+pub(super) const BYE: u32 = 1;
+pub(super) const BYE_ACK: u32 = 2;
 
 impl Link {
-    /// Takes what the platform reports of this link's peer connection.
-    pub(crate) fn on_event(&mut self, cx: &mut Context<'_>, event: RtcEvent) {
+    /// Takes what the platform reports of one of this link's peer connections.
+    pub(crate) fn on_event(&mut self, cx: &mut Context<'_>, rtc: RtcId, event: RtcEvent) {
+        let Some(at) = self.lanes.find(rtc) else { return };
         match event {
+            RtcEvent::LocalDescription(local) if self.is_further(at) => self.on_lane_description(cx, at, &local),
+            RtcEvent::ChannelOpen { .. } if self.is_further(at) => self.on_lane_open(cx, at),
+            RtcEvent::Progress(_) if self.is_further(at) => {}
             RtcEvent::LocalDescription(local) => self.on_local_description(cx, local),
             RtcEvent::Progress(stage) => self.on_progress(stage),
             RtcEvent::ChannelOpen { channel, label } => self.on_channel_open(cx, channel, &label),
-            RtcEvent::Frame { data, binary, .. } => self.on_frame(cx, data, binary),
+            RtcEvent::Frame { data, binary, .. } => self.on_frame(cx, at, data, binary),
             RtcEvent::Written { channel, bytes } => {
-                self.outbox.written(channel, bytes);
+                self.lanes.written(cx.now, at, channel, bytes);
                 self.pump(cx);
                 self.advance_close(cx);
             }
             RtcEvent::Flushed => self.on_flushed(cx),
-            RtcEvent::ChannelClosed { channel } => self.on_channel_closed(cx, channel),
-            RtcEvent::Responsive(true) => self.silent_since = None,
-            RtcEvent::Responsive(false) => {
-                self.silent_since.get_or_insert(cx.now);
+            RtcEvent::ChannelClosed { channel } => self.on_channel_closed(cx, at, channel),
+            RtcEvent::Responsive(responsive) => self.lanes.set_responsive(cx.now, at, responsive),
+            RtcEvent::Failed { stage, reason } => {
+                if !self.lose_lane(cx, at, &reason) {
+                    self.on_failed(cx, stage, reason);
+                }
             }
-            RtcEvent::Failed { stage, reason } => self.on_failed(cx, stage, reason),
-            RtcEvent::Closed => self.on_closed(cx),
+            RtcEvent::Closed => self.on_closed(cx, at),
         }
     }
 
-    /// Gives the platform as many frames as its channels have room for.
+    /// Gives the platform as many frames as the lanes have room for.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) {
-        while let Some(step) = self.outbox.next_step() {
+        self.adjust_lanes(cx);
+        while let Some((slot, frame, number)) = self.lanes.take_again(cx.now) {
+            self.write(cx, slot, frame, Some(number));
+        }
+        while let Some(step) = self.outbox.next_step(|seq_id| self.lanes.room(cx.now, seq_id)) {
             match step {
                 Ok(step) => {
-                    self.command(
-                        cx,
-                        RtcCommand::Write {
-                            channel: step.channel,
-                            frame: step.frame,
-                        },
-                    );
+                    self.write(cx, step.slot, step.frame, None);
                     if let Some(request) = step.completes {
                         cx.out.push_back(Output::Reply(request, Ok(Reply::Done)));
                     }
@@ -61,22 +65,39 @@ impl Link {
         }
     }
 
-    fn on_frame(&mut self, cx: &mut Context<'_>, data: Bytes, binary: bool) {
+    fn write(&mut self, cx: &mut Context<'_>, slot: Slot, frame: Frame, again: Option<u64>) {
+        let channel = slot.channel;
+        let encoded = chunk::encode(&frame.header, &frame.payload);
+        let rtc = self.lanes.wrote(cx.now, slot, encoded.len(), frame, again);
+        cx.command(
+            rtc,
+            RtcCommand::Write {
+                channel,
+                frame: encoded,
+            },
+        );
+    }
+
+    fn on_frame(&mut self, cx: &mut Context<'_>, at: usize, data: Bytes, binary: bool) {
         let size = data.len();
         let frame = if binary {
             Frame::decode(data).map_err(|e| e.to_string())
         } else {
             Err("a text frame".into())
         };
+        let counted = frame.as_ref().is_ok_and(|frame| is_counted(&frame.header));
+        let acknowledge = self.lanes.received(cx.now, at, size, counted);
         let result = match frame {
             Ok(frame) if frame.header.kind == Kind::Control => {
-                self.inbox.control(size);
-                self.on_control(&frame);
+                self.on_control(cx, &frame);
                 Ok(Vec::new())
             }
-            Ok(frame) => self.inbox.frame(cx.now, frame, size),
-            Err(reason) => self.inbox.drop_frame(size, reason),
+            Ok(frame) => self.inbox.frame(cx.now, frame),
+            Err(reason) => self.inbox.drop_frame(reason),
         };
+        if acknowledge {
+            self.acknowledge(cx);
+        }
         match result {
             Ok(messages) => {
                 let id = self.id;
@@ -96,18 +117,36 @@ impl Link {
     }
 
     fn pay_credit(&mut self, cx: &mut Context<'_>) {
-        let bytes = self.inbox.credit(cx.now, self.close.said && self.agreed.bye);
-        if bytes > 0 {
-            self.command(cx, RtcCommand::Consumed { bytes });
+        let closing = self.close.said && self.agreed.bye;
+        let behind = self.inbox.is_behind(cx.now, closing);
+        if !behind {
+            self.acknowledge_withheld(cx);
+        }
+        // Over several lanes the peer waits for acknowledgements: its own must not wait behind what nobody reads.
+        let several = self.lanes.count() > 1 || (closing && self.lanes.are_several());
+        if (behind && !several) || self.inbox.is_overrun(closing) {
+            return;
+        }
+        for lane in self.lanes.iter_mut().filter(|lane| lane.owed > 0) {
+            let bytes = std::mem::take(&mut lane.owed);
+            cx.command(lane.rtc, RtcCommand::Consumed { bytes });
         }
     }
 
-    fn on_control(&mut self, frame: &Frame) {
+    fn on_control(&mut self, cx: &mut Context<'_>, frame: &Frame) {
         match (frame.header.stream_id, frame.payload.as_ref().try_into()) {
             (BYE, Ok(count)) => self.close.heard = Some(u32::from_be_bytes(count)),
-            (BYE_ACK, Ok(count)) if self.close.said => self.close.acknowledged = Some(u32::from_be_bytes(count)),
-            // A later version may say more.
-            (other, _) => tracing::debug!(link = self.id.0, other, "ignored a control frame"),
+            (BYE_ACK, Ok(count)) if self.close.said => {
+                let count = u32::from_be_bytes(count);
+                self.close.acknowledged = Some(count);
+                self.acknowledge(cx); // the peer waits for nothing else
+                if self.lanes.are_several() {
+                    // It may have overtaken the peer's own goodbye, and nothing follows it.
+                    self.close.heard.get_or_insert(count);
+                }
+            }
+            // About lanes, or what a later version may say.
+            _ => self.on_lane_word(cx, frame),
         }
     }
 
@@ -156,7 +195,13 @@ impl Link {
             .close
             .acknowledged
             .is_some_and(|count| self.inbox.has_all_before(count));
-        if settled && !self.close.flushing {
+        if settled && self.lanes.count() > 1 {
+            // Each side has everything. This side's last word counts as heard when all lanes are acknowledged.
+            self.close.flushed = self.lanes.are_empty();
+            if self.close.flushed {
+                self.end(cx, Error::closed("this side closed the connection"));
+            }
+        } else if settled && !self.close.flushing {
             self.close.flushing = true;
             self.command(cx, RtcCommand::Flush);
         }
@@ -176,16 +221,20 @@ impl Link {
         }
     }
 
-    fn control(&mut self, cx: &mut Context<'_>, code: u32, payload: &[u8]) {
+    pub(super) fn control(&mut self, cx: &mut Context<'_>, code: u32, payload: &[u8]) {
+        if let Some(slot) = self.lanes.any(cx.now) {
+            self.control_on(cx, slot, code, Bytes::copy_from_slice(payload));
+        }
+    }
+
+    pub(super) fn control_on(&mut self, cx: &mut Context<'_>, slot: Slot, code: u32, payload: Bytes) {
         let header = Header {
             kind: Kind::Control,
             stream_id: code,
             seq_id: 0,
             seq_len: 1,
         };
-        let frame = chunk::encode(&header, payload);
-        self.outbox.wrote(0, frame.len());
-        self.command(cx, RtcCommand::Write { channel: 0, frame });
+        self.write(cx, slot, Frame { header, payload }, None);
     }
 
     fn on_flushed(&mut self, cx: &mut Context<'_>) {
@@ -195,8 +244,11 @@ impl Link {
         }
     }
 
-    fn on_channel_closed(&mut self, cx: &mut Context<'_>, channel: u16) {
+    fn on_channel_closed(&mut self, cx: &mut Context<'_>, at: usize, channel: u16) {
         tracing::debug!(link = self.id.0, channel, "the peer closed a data channel");
+        if self.lanes.count() > 1 {
+            return self.on_closed(cx, at);
+        }
         self.close.channels += 1;
         // Others may still have messages to deliver.
         if self.close.channels < self.open_channels.len() {
@@ -205,10 +257,15 @@ impl Link {
             }
             return;
         }
-        self.on_closed(cx);
+        self.on_closed(cx, at);
     }
 
-    fn on_closed(&mut self, cx: &mut Context<'_>) {
+    fn on_closed(&mut self, cx: &mut Context<'_>, at: usize) {
+        // After a goodbye that was answered and heard it is the end of all lanes.
+        let is_over = self.close.answered && self.lanes.are_empty();
+        if !is_over && self.lose_lane(cx, at, "the peer closed it") {
+            return;
+        }
         match self.phase {
             Phase::Open | Phase::Closing => self.end(cx, by_peer()),
             _ => {
@@ -261,6 +318,7 @@ impl Link {
     pub(crate) fn statistics(&self) -> Statistics {
         let mut statistics = self.inbox.statistics();
         (statistics.messages_sent, statistics.bytes_sent) = self.outbox.sent();
+        statistics.lanes = self.lanes.count();
         statistics
     }
 }

@@ -144,7 +144,7 @@ impl Router {
             Input::Event(Event::Socket(socket, event)) => self.session.on_event(now, socket, event),
             Input::Event(Event::Rtc(rtc, event)) => {
                 if let Some(&link) = self.by_rtc.get(rtc) {
-                    self.with_link(now, link, |link, cx| link.on_event(cx, event));
+                    self.with_link(now, link, |link, cx| link.on_event(cx, rtc, event));
                 }
             }
             Input::Timeout => self.on_timeout(now),
@@ -217,28 +217,21 @@ impl Router {
         step: impl FnOnce(&mut Link, &mut Context<'_>) -> T,
     ) -> Option<T> {
         let link = self.links.get_mut(&id)?;
-        let before = link.rtc();
         let mut cx = Context {
             now,
             config: &self.config,
             out: &mut self.out,
             next_rtc: &mut self.next_rtc,
+            by_rtc: &mut self.by_rtc,
         };
         let result = step(link, &mut cx);
-        self.keep_books(id, before);
+        self.keep_books(id);
         Some(result)
     }
 
-    /// After a link's step: whose events are its, and whether it is history.
-    fn keep_books(&mut self, id: LinkId, before: Option<RtcId>) {
+    /// After a link's step: whether it is history.
+    fn keep_books(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let after = link.rtc();
-        if before != after {
-            before.map(|rtc| self.by_rtc.remove(rtc));
-            if let Some(rtc) = after {
-                self.by_rtc.insert(rtc, id);
-            }
-        }
         if link.is_ended() {
             let deserted = link.peer.filter(|_| std::mem::take(&mut link.owes_bye));
             if let Some(peer) = deserted {

@@ -98,6 +98,11 @@ impl Engine {
             .collect()
     }
 
+    /// Peer connections of a node, whatever became of them, that were not closed.
+    pub(super) fn present(&self, node: NodeId) -> usize {
+        self.fakes.keys().filter(|key| key.0 == node).count()
+    }
+
     pub(super) fn connected(&self, node: NodeId) -> Vec<RtcId> {
         self.fakes
             .iter()
@@ -113,6 +118,26 @@ impl Engine {
 }
 
 impl World {
+    /// The path of a peer connection breaks: what is on its way is lost, both sides learn of it later.
+    pub(super) fn engine_cut(&mut self, node: NodeId, rtc: RtcId) {
+        let key = (node, self.nodes[node.0].life, rtc);
+        let peer = self.engine.fakes.get(&key).and_then(|fake| fake.peer);
+        for key in [Some(key), peer].into_iter().flatten() {
+            self.edit(key, |fake| fake.peer = None);
+            let dead_after = self.nodes[key.0.0].config.dead_after;
+            let delay = self.random(dead_after / 2);
+            let event = match self.rng.u8(0..3) {
+                0 => RtcEvent::Responsive(false),
+                1 => RtcEvent::Closed,
+                _ => RtcEvent::Failed {
+                    stage: Stage::Channels,
+                    reason: "the path broke".into(),
+                },
+            };
+            self.schedule(delay, Happening::Engine(Step::Report(key, event)));
+        }
+    }
+
     pub(super) fn engine_command(&mut self, node: NodeId, rtc: RtcId, command: RtcCommand) {
         let key = (node, self.nodes[node.0].life, rtc);
         let foreign = self.nodes[node.0].foreign;
@@ -210,7 +235,7 @@ impl World {
             return;
         };
         let (channels, ordered) = (fake.channels, fake.ordered);
-        let answerer = self.engine.find(fake.remote.as_ref());
+        let answerer = self.engine.find(fake.remote.as_ref()).filter(|_| self.paths);
         let mutual = |key: &Key| self.engine.fakes.get(key).and_then(|f| f.remote.clone()) == Some(ufrag(offerer));
         let Some(answerer) = answerer.filter(mutual) else {
             let failed = RtcEvent::Failed {
@@ -251,7 +276,8 @@ impl World {
                 .engine
                 .fakes
                 .get(&peer)
-                .is_some_and(|p| p.unconsumed + on_the_way >= READ_AHEAD_BYTES);
+                // One that is gone acknowledges nothing.
+                .is_none_or(|p| p.unconsumed + on_the_way >= READ_AHEAD_BYTES);
             if full {
                 return;
             }
@@ -288,7 +314,8 @@ impl World {
 
     fn arrive(&mut self, to: Key, from: Key, channel: u16, data: Bytes) {
         // A closed sender aborts: what was still on its way is lost.
-        if !self.engine.fakes.contains_key(&from) || !self.engine.fakes.contains_key(&to) {
+        let is_to = |from: &Fake| from.peer == Some(to);
+        if !self.engine.fakes.get(&from).is_some_and(is_to) || !self.engine.fakes.contains_key(&to) {
             return;
         }
         let bytes = data.len();

@@ -94,6 +94,8 @@ pub struct World {
     sequence: u64,
     engine: Engine,
     relay: Relay,
+    /// Whether peer connections find a path.
+    paths: bool,
 }
 
 impl World {
@@ -108,6 +110,7 @@ impl World {
             sequence: 0,
             engine: Engine::default(),
             relay: Relay::default(),
+            paths: true,
         }
     }
 
@@ -269,6 +272,28 @@ impl World {
             };
             self.event_soon(node, Event::Rtc(rtc, event), Duration::ZERO);
         }
+    }
+
+    /// Peer connections of a node that carry frames now: one for each lane.
+    pub fn lanes(&self, node: NodeId) -> usize {
+        self.engine.connected(node).len()
+    }
+
+    /// The path of one of them breaks, by the order of their opening; what is on its way over it is lost.
+    pub fn cut_lane(&mut self, node: NodeId, nth: usize) {
+        if let Some(rtc) = self.engine.connected(node).get(nth) {
+            self.engine_cut(node, *rtc);
+        }
+    }
+
+    /// Whether new peer connections find a path.
+    pub fn set_paths(&mut self, paths: bool) {
+        self.paths = paths;
+    }
+
+    /// Peer connections of a node that it has not closed.
+    pub fn open_rtcs(&self, node: NodeId) -> usize {
+        self.engine.present(node)
     }
 
     /// Lets the world go on until `done`, at most for `limit` of its time. Returns whether it was done.

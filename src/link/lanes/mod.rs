@@ -1,0 +1,244 @@
+//! The peer connections that carry one link at once, each with a congestion window and a core of its own.
+//!
+//! Every link has a first lane, number 0, which the relay has helped to set up. Between two peers of our own kind that
+//! have both said `lanes=N` the offerer may open more, whose descriptions go over the lanes there are (`open`), when
+//! that is worth it (`demand`). Then any chunk may go over any lane. What was sent is kept (`log`) until the peer has
+//! acknowledged it (`ledger`), so that the other lanes can send it again when one dies, or stands still: SCTP waits a
+//! second and more for a packet that was lost twice. What comes twice is dropped, and the order of messages is restored
+//! behind reassembly.
+//!
+//! A link with a single lane keeps nothing, acknowledges nothing and has no further timers.
+
+mod demand;
+mod ledger;
+mod log;
+mod open;
+mod send;
+
+use crate::platform::RtcId;
+use demand::Demand;
+use ledger::Ledger;
+use log::Log;
+use std::collections::VecDeque;
+use std::time::Duration;
+use web_time::Instant;
+
+pub(super) use open::is_counted;
+
+/// Bytes from the oldest frame that the peer has not acknowledged to the newest, each frame with what it costs to keep
+/// aside, while there are several lanes: what waits at the peer for a slow lane. Below
+/// [`SLACK_BYTES`](crate::reassembly::SLACK_BYTES), since reassembly takes a quarter more than it holds.
+pub(super) const WINDOW_BYTES: usize = 12 << 20;
+/// Bytes received before they are acknowledged: few acknowledgements, and well below the window.
+const ACK_BYTES: usize = 1 << 20;
+/// The longest that less than that waits for its acknowledgement.
+const ACK_DELAY: Duration = Duration::from_millis(20);
+/// How long frames take, before it is known.
+const LIKELY_LATENCY: Duration = Duration::from_millis(100);
+
+/// All lanes of a link.
+pub(super) struct Lanes {
+    /// In the order of their opening; the first is not always number 0.
+    all: Vec<Lane>,
+    next_number: u32,
+    /// Bytes that each channel may have in the platform's hands.
+    high_water: usize,
+    /// What was sent while there were several, and has not arrived.
+    log: Log,
+    /// What dead lanes had not delivered.
+    again: VecDeque<u64>,
+    /// How long frames take that are not held up.
+    latency: Duration,
+    /// When to look for what stands still.
+    look_due: Option<Instant>,
+    /// Whether there may be some.
+    looking: bool,
+    /// Whether there ever was a second lane: what comes is acknowledged from then on.
+    acknowledging: bool,
+    /// Received since the last acknowledgement.
+    unacknowledged: usize,
+    ack_due: Option<Instant>,
+    /// Whether an acknowledgement waits for the user.
+    withheld: bool,
+    /// Bytes of large frames written without a pause, and since when.
+    busy: (usize, Option<Instant>),
+    /// Since when the platform has taken everything.
+    idle_since: Option<Instant>,
+    /// Bytes the platform has taken.
+    taken: u64,
+    demand: Demand,
+    /// As many as the peer asks for, or was asked for.
+    asked: usize,
+    /// How many were lost.
+    failures: usize,
+    /// The number of the lane that has brought the latest frame.
+    latest: u32,
+}
+
+/// One peer connection.
+pub(super) struct Lane {
+    pub(super) number: u32,
+    pub(super) rtc: RtcId,
+    /// Whether it can be written to.
+    open: bool,
+    /// Whether its offer is out, or being made.
+    awaits_answer: bool,
+    /// By channel; only a single lane may have several.
+    in_flight: Vec<usize>,
+    /// Bytes of frames not yet acknowledged to the platform.
+    pub(super) owed: usize,
+    pub(super) silent_since: Option<Instant>,
+    /// Of a further lane's set-up.
+    deadline: Option<Instant>,
+    ledger: Ledger,
+}
+
+/// Where a frame goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    lane: usize,
+    pub(super) channel: u16,
+}
+
+impl Lanes {
+    pub(super) fn new() -> Self {
+        Self {
+            all: Vec::new(),
+            next_number: 0,
+            high_water: 0,
+            log: Log::default(),
+            again: VecDeque::new(),
+            latency: LIKELY_LATENCY,
+            look_due: None,
+            looking: false,
+            acknowledging: false,
+            unacknowledged: 0,
+            ack_due: None,
+            withheld: false,
+            busy: (0, None),
+            idle_since: None,
+            taken: 0,
+            demand: Demand::default(),
+            asked: 1,
+            failures: 0,
+            latest: 0,
+        }
+    }
+
+    /// From now on there is one lane, which is being set up.
+    pub(super) fn restart(&mut self, rtc: RtcId) {
+        *self = Self::new();
+        self.add(rtc, 0, None);
+    }
+
+    /// The first lane is up; each channel may have `high_water` bytes in the platform's hands.
+    pub(super) fn open_first(&mut self, channels: usize, high_water: usize) {
+        self.high_water = high_water;
+        if let Some(first) = self.all.first_mut() {
+            (first.open, first.in_flight) = (true, vec![0; channels]);
+        }
+    }
+
+    pub(super) fn find(&self, rtc: RtcId) -> Option<usize> {
+        self.all.iter().position(|lane| lane.rtc == rtc)
+    }
+
+    /// The one that set-up is about, and all there is until it is up.
+    pub(super) fn first(&self) -> Option<RtcId> {
+        Some(self.all.first()?.rtc)
+    }
+
+    /// How many there are, with those that are being set up.
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there are, or were, more than one: then frames overtake each other.
+    pub(super) fn are_several(&self) -> bool {
+        self.acknowledging
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
+        self.all.iter_mut()
+    }
+
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = RtcId> {
+        std::mem::replace(self, Self::new())
+            .all
+            .into_iter()
+            .map(|lane| lane.rtc)
+    }
+
+    fn add(&mut self, rtc: RtcId, number: u32, deadline: Option<Instant>) -> &mut Lane {
+        self.next_number = number.wrapping_add(1);
+        self.acknowledging = number > 0;
+        let at = self.all.len();
+        self.all.push(Lane {
+            number,
+            rtc,
+            open: false,
+            awaits_answer: false,
+            in_flight: vec![0],
+            owed: 0,
+            silent_since: None,
+            deadline,
+            ledger: Ledger::default(),
+        });
+        &mut self.all[at]
+    }
+
+    /// Whether the link lives on without this lane: another is open, and all that it may lose is kept.
+    pub(super) fn can_lose(&self, at: usize) -> bool {
+        let mut others = self.all.iter().enumerate().filter(|(other, _)| *other != at);
+        others.any(|(_, lane)| lane.open) && self.all[at].ledger.is_covered()
+    }
+
+    /// Takes a lane out; what it had not delivered is to be sent again.
+    fn remove(&mut self, at: usize) -> Lane {
+        let mut lane = self.all.remove(at);
+        self.again.extend(lane.ledger.take());
+        if let [only] = &mut self.all[..] {
+            for number in only.ledger.take() {
+                self.log.remove(number);
+            }
+            self.look_due = None;
+        }
+        lane
+    }
+
+    /// The peer answers on a lane, or has stopped to.
+    pub(super) fn set_responsive(&mut self, now: Instant, at: usize, responsive: bool) {
+        let since = &mut self.all[at].silent_since;
+        *since = (!responsive).then(|| since.unwrap_or(now));
+    }
+
+    /// Accounts for a received frame; returns whether an acknowledgement is due now.
+    pub(super) fn received(&mut self, now: Instant, at: usize, bytes: usize, counted: bool) -> bool {
+        let lane = &mut self.all[at];
+        lane.owed += bytes;
+        self.latest = lane.number;
+        if !counted {
+            return false;
+        }
+        lane.ledger.received();
+        if self.acknowledging {
+            self.unacknowledged += bytes;
+            self.ack_due.get_or_insert(now + ACK_DELAY);
+        }
+        self.unacknowledged >= ACK_BYTES
+    }
+
+    /// Whether the peer has acknowledged everything that was kept.
+    pub(super) fn are_empty(&self) -> bool {
+        self.log.len() == 0
+    }
+
+    /// The earliest time at which one of them, or their number, wants to be looked at. `grace` is how long a silent one
+    /// has left.
+    pub(super) fn next_deadline(&self, grace: Duration) -> Option<Instant> {
+        let silent = |lane: &Lane| Some(lane.silent_since? + grace);
+        let of_lanes = self.all.iter().flat_map(|lane| [lane.deadline, silent(lane)]);
+        let of_all = [self.ack_due, self.look_due, self.demand.ends()];
+        of_lanes.chain(of_all).flatten().min()
+    }
+}

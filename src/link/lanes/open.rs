@@ -1,0 +1,242 @@
+//! Opening lanes, closing them, losing them, and what the peers say about them, in control frames:
+//!
+//! | code | payload | meaning |
+//! |---|---|---|
+//! | 8 | a byte | the answerer wants so many lanes |
+//! | 9 | number, SDP | the offerer's description of a further lane |
+//! | 10 | number, SDP | the answerer's |
+//! | 11 | (number, count) … | how many frames have come over each lane; not counted itself |
+//!
+//! Numbers are 4 bytes, counts 8, in network byte order. A lane's number is not used again.
+
+use super::super::traffic::{BYE, BYE_ACK};
+use super::super::{Context, Link, Phase, grace};
+use crate::Error;
+use crate::chunk::{Frame, Header, Kind};
+use crate::description::{self, Words};
+use crate::error::Period;
+use crate::platform::{RtcCommand, SdpType, SessionDescription};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+const LANE_ASK: u32 = 8;
+const LANE_OFFER: u32 = 9;
+const LANE_ANSWER: u32 = 10;
+const LANE_ACK: u32 = 11;
+
+/// After so many losses no more lanes are opened: the path does not carry them.
+const MAX_FAILURES: usize = 8;
+
+/// Whether both sides count a frame: it is sent again if it is lost.
+pub(in crate::link) fn is_counted(header: &Header) -> bool {
+    let words = [BYE, BYE_ACK, LANE_ASK, LANE_OFFER, LANE_ANSWER];
+    header.kind != Kind::Control || words.contains(&header.stream_id)
+}
+
+impl Link {
+    /// The most lanes this link may have.
+    fn max_lanes(&self) -> usize {
+        // A control frame's cumulative count needs one ordered channel.
+        match self.open_channels.len() {
+            1 if cfg!(feature = "lanes") => self.agreed.lanes,
+            _ => 1,
+        }
+    }
+
+    /// Opens and closes lanes, or asks the offerer to, until there are as many as are worth it.
+    pub(in crate::link) fn adjust_lanes(&mut self, cx: &mut Context<'_>) {
+        let most = self.max_lanes();
+        if most == 1 || self.phase != Phase::Open || self.close.asked {
+            return;
+        }
+        let load = self.lanes.load(cx.now, self.outbox.queued_bytes());
+        let least = usize::from(*cx.config.lanes.start()).min(most);
+        let wanted = self.lanes.demand.look(cx.now, &(least..=most), &load);
+        if self.is_answerer() {
+            if std::mem::replace(&mut self.lanes.asked, wanted) != wanted {
+                self.control(cx, LANE_ASK, &[wanted as u8]);
+            }
+            return;
+        }
+        let wanted = wanted.max(self.lanes.asked).min(most);
+        while self.lanes.all.len() < wanted && self.lanes.failures < MAX_FAILURES {
+            self.open_lane(cx);
+        }
+        while self.lanes.all.len() > wanted && self.lanes.can_lose(self.lanes.all.len() - 1) {
+            self.drop_lane(cx, self.lanes.all.len() - 1);
+        }
+    }
+
+    fn open_lane(&mut self, cx: &mut Context<'_>) {
+        let rtc = cx.open_rtc(self.id);
+        let number = self.lanes.next_number;
+        let lane = self.lanes.add(rtc, number, Some(cx.now + cx.config.connect_timeout));
+        lane.awaits_answer = true;
+        let (channels, ordered) = (1, true);
+        cx.command(rtc, RtcCommand::Offer { channels, ordered });
+    }
+
+    /// Lets go of a lane; what it had not delivered goes over the others.
+    fn drop_lane(&mut self, cx: &mut Context<'_>, at: usize) {
+        let lane = self.lanes.remove(at);
+        tracing::debug!(
+            link = self.id.0,
+            lane = lane.number,
+            left = self.lanes.count(),
+            "a lane has ended"
+        );
+        cx.close_rtc(lane.rtc);
+        if self.lanes.acknowledging {
+            // The last acknowledgement may have been lost with it.
+            self.lanes.ack_due = Some(cx.now);
+        }
+    }
+
+    /// A lane is of no further use. Returns whether the link lives on without it.
+    pub(in crate::link) fn lose_lane(&mut self, cx: &mut Context<'_>, at: usize, reason: &str) -> bool {
+        if !self.lanes.can_lose(at) {
+            return false;
+        }
+        tracing::debug!(link = self.id.0, reason, "lost a lane");
+        self.lanes.failures += 1;
+        self.drop_lane(cx, at);
+        self.pump(cx);
+        self.advance_close(cx);
+        true
+    }
+
+    /// Whether an event of this lane is about its own set-up, not the link's.
+    pub(in crate::link) fn is_further(&self, at: usize) -> bool {
+        self.lanes.all[at].number > 0
+    }
+
+    /// The engine has described a further lane: the peer is told over those that are open.
+    pub(in crate::link) fn on_lane_description(&mut self, cx: &mut Context<'_>, at: usize, local: &SessionDescription) {
+        let mut payload = self.lanes.all[at].number.to_be_bytes().to_vec();
+        payload.extend(description::prepare_local(&local.sdp, &Words::new()).into_bytes());
+        let code = match local.sdp_type {
+            SdpType::Offer => LANE_OFFER,
+            SdpType::Answer => LANE_ANSWER,
+        };
+        self.control(cx, code, &payload);
+    }
+
+    pub(in crate::link) fn on_lane_open(&mut self, cx: &mut Context<'_>, at: usize) {
+        let lane = &mut self.lanes.all[at];
+        tracing::debug!(link = self.id.0, lane = lane.number, "a lane is open");
+        (lane.open, lane.deadline) = (true, None);
+        self.pump(cx);
+    }
+
+    /// Takes a control frame about lanes.
+    pub(in crate::link) fn on_lane_word(&mut self, cx: &mut Context<'_>, frame: &Frame) {
+        if self.max_lanes() == 1 {
+            return;
+        }
+        let mut payload = frame.payload.clone();
+        match frame.header.stream_id {
+            LANE_ASK if !self.is_answerer() && !payload.is_empty() => {
+                self.lanes.asked = usize::from(payload.get_u8());
+                self.pump(cx);
+            }
+            LANE_OFFER if self.is_answerer() => self.answer_lane(cx, payload),
+            LANE_ANSWER if !self.is_answerer() => self.complete_lane(cx, payload),
+            LANE_ACK => self.on_lane_acks(cx, payload),
+            other => tracing::debug!(link = self.id.0, other, "ignored a control frame"),
+        }
+    }
+
+    fn answer_lane(&mut self, cx: &mut Context<'_>, payload: Bytes) {
+        let Some((number, offer)) = numbered_sdp(payload) else {
+            return;
+        };
+        // One that the peer has closed may still be there.
+        let too_many = self.lanes.count() >= 2 * self.max_lanes();
+        let known = self.lanes.all.iter().any(|lane| lane.number == number);
+        if self.phase != Phase::Open || known || too_many {
+            return tracing::debug!(link = self.id.0, number, "ignored the offer of a lane");
+        }
+        let rtc = cx.open_rtc(self.id);
+        self.lanes.add(rtc, number, Some(cx.now + cx.config.connect_timeout));
+        // Also of what has come so far: until then the first lane cannot be done without.
+        self.lanes.ack_due = Some(cx.now);
+        let send_buffer = self.agreed.buffer;
+        cx.command(rtc, RtcCommand::Answer { offer, send_buffer });
+    }
+
+    fn complete_lane(&mut self, cx: &mut Context<'_>, payload: Bytes) {
+        let Some((number, answer)) = numbered_sdp(payload) else {
+            return;
+        };
+        let send_buffer = self.agreed.buffer;
+        let mut lanes = self.lanes.all.iter_mut();
+        if let Some(lane) = lanes.find(|lane| lane.number == number && lane.awaits_answer) {
+            lane.awaits_answer = false;
+            cx.command(lane.rtc, RtcCommand::Complete { answer, send_buffer });
+        }
+    }
+
+    /// Tells the peer what has come; not while the user is behind, so that it waits.
+    pub(in crate::link) fn acknowledge(&mut self, cx: &mut Context<'_>) {
+        (self.lanes.unacknowledged, self.lanes.ack_due) = (0, None);
+        if !self.lanes.acknowledging {
+            return;
+        }
+        let goodbye = self.close.heard.is_some();
+        self.lanes.withheld = !goodbye && self.inbox.is_behind(cx.now, self.close.said);
+        if self.lanes.withheld {
+            return;
+        }
+        let mut payload = BytesMut::new();
+        for lane in &self.lanes.all {
+            payload.put_u32(lane.number);
+            payload.put_u64(lane.ledger.received_count());
+        }
+        if let Some(slot) = self.lanes.liveliest(cx.now) {
+            self.control_on(cx, slot, LANE_ACK, payload.freeze());
+        }
+    }
+
+    /// The user has caught up.
+    pub(in crate::link) fn acknowledge_withheld(&mut self, cx: &mut Context<'_>) {
+        if std::mem::take(&mut self.lanes.withheld) {
+            self.acknowledge(cx);
+        }
+    }
+
+    fn on_lane_acks(&mut self, cx: &mut Context<'_>, mut payload: Bytes) {
+        while payload.len() >= 12 {
+            let (number, count) = (payload.get_u32(), payload.get_u64());
+            self.lanes.acknowledged(cx.now, number, count);
+        }
+        self.pump(cx);
+        self.advance_close(cx);
+    }
+
+    /// What is due of the lanes.
+    pub(in crate::link) fn on_lanes_timeout(&mut self, cx: &mut Context<'_>) {
+        let (now, grace) = (cx.now, grace(cx.config));
+        let lanes = &self.lanes;
+        if lanes.ack_due.is_some_and(|at| at <= now) {
+            self.acknowledge(cx);
+        }
+        let is_over = |lane: &super::Lane| {
+            lane.deadline.is_some_and(|at| at <= now) || lane.silent_since.is_some_and(|since| since + grace <= now)
+        };
+        while let Some(at) = self.lanes.all.iter().position(is_over) {
+            if !self.lose_lane(cx, at, "silent, or not up in time") {
+                let reason = format!("the peer has been silent for {}", Period(cx.config.dead_after));
+                return self.end(cx, Error::ConnectionLost { reason });
+            }
+        }
+        if self.lanes.demand.expire(now) || self.lanes.look(now) {
+            self.pump(cx);
+        }
+    }
+}
+
+/// A lane's number, and a description of it.
+fn numbered_sdp(mut payload: Bytes) -> Option<(u32, String)> {
+    let number = payload.try_get_u32().ok()?;
+    let sdp = std::str::from_utf8(&payload).ok()?;
+    Some((number, description::prepare_remote(sdp)))
+}
