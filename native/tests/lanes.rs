@@ -1,5 +1,7 @@
 //! One connection over several lanes, on this host's own addresses.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use bytes::Bytes;
 use crosspeer::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcEvent, RtcId, SocketId};
 use crosspeer::{Config, Message, PeerConnection, PeerManager, Stage};
