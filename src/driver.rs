@@ -3,7 +3,7 @@
 use crate::handle::hub::{Answer, Call, Hub, Shared};
 use crate::link::{LinkId, State};
 use crate::maps::{Pending, SortedMap};
-use crate::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcEvent, RtcId, Socket, SocketId};
+use crate::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcId, Socket, SocketId};
 use crate::router::{Input, Output, Reply, Request, RequestId, Router};
 use crate::{Config, Error, Result};
 use futures_channel::{mpsc, oneshot};
@@ -217,21 +217,12 @@ impl<P: Platform> Driver<P> {
     }
 
     fn command(&mut self, id: RtcId, command: RtcCommand) {
-        let Some(rtc) = self.rtcs.get(id) else { return };
-        match command {
-            RtcCommand::Write { channel, frame } => {
-                let bytes = frame.len();
-                if rtc.write(channel, frame) {
-                    let written = RtcEvent::Written { channel, bytes };
-                    let input = Input::Event(Event::Rtc(id, written));
-                    self.router.handle(self.platform.now(), input);
-                }
-            }
-            RtcCommand::Close => {
-                rtc.execute(RtcCommand::Close);
-                self.rtcs.remove(id);
-            }
-            other => rtc.execute(other),
+        let close = matches!(command, RtcCommand::Close);
+        if let Some(rtc) = self.rtcs.get(id) {
+            rtc.execute(command);
+        }
+        if close {
+            self.rtcs.remove(id);
         }
     }
 

@@ -191,13 +191,6 @@ impl Events {
 pub trait Rtc {
     /// Starts carrying out a command; never waits. Commands are carried out in the order given.
     fn execute(&self, command: RtcCommand);
-
-    /// [`RtcCommand::Write`] for platforms that can do it on the spot: then this is true, there is room for more, and no
-    /// [`RtcEvent::Written`] follows.
-    fn write(&self, channel: u16, frame: BytesMut) -> bool {
-        self.execute(RtcCommand::Write { channel, frame });
-        false
-    }
 }
 
 /// A WebSocket of a platform. Dropping it closes it.

@@ -145,7 +145,7 @@ impl<'a> Fields<'a> {
 /// A UUID as Python's `uuid.UUID(text)` takes it: in any case, with or without dashes, braces and `urn:uuid:`.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
     let text = without(&without(text, "urn:"), "uuid:");
-    let digits = text.trim_matches(['{', '}']).replace('-', "");
+    let digits = without(text.trim_matches(['{', '}']), "-");
     if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }

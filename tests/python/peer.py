@@ -60,7 +60,13 @@ class Manager:
         return {'from': str(source), 'message': pack(message)}
 
     async def connections(self) -> list[str]:
-        return [connection.state for connection in self.manager._peers.values()]
+        # ProxyStore goes on closing after it has let go of the connection, and cancels at the end whatever receives
+        # from that peer then: a connection that was made meanwhile would be deaf.
+        closing = ('on_close', '_on_close')
+        tasks = (task.get_coro() for task in asyncio.all_tasks())
+        return [connection.state for connection in self.manager._peers.values()] + [
+            'closing' for coro in tasks if coro.__name__ in closing
+        ]
 
     async def close_connection(self, peer: str) -> None:
         await self.manager.close_connection((self.manager.uuid, uuid.UUID(peer)))

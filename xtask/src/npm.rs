@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 const BUDGET: u64 = 80_000;
 /// The wrapper's files, beside what wasm-pack makes.
 const WRAPPER: [&str; 5] = ["crosspeer.js", "index.js", "index.d.ts", "node.js", "README.md"];
-/// Builds and packs the package, and prints its sizes; the tarball.
+/// Builds and packs the package, and prints its sizes, which must be within the budget; the tarball.
 pub(crate) fn npm() -> Result<PathBuf> {
     let package = target().join("npm/package");
     assemble(&package, "js")?;
     shrink::bundle(&package.join("crosspeer.js"))?;
     fs::remove_file(package.join("crosspeer_wasm.js"))?; // it is in the bundle
-    print_sizes(&package)?;
+    check_sizes(&package)?;
     let pack = Run::new("npm").args(["pack", "--json", "--pack-destination"]);
     let listing: Value = serde_json::from_str(&pack.args([&target().join("npm")]).args([&package]).output()?)?;
     let name = listing[0]["filename"].as_str().context("npm pack names no file")?;
@@ -83,7 +83,7 @@ fn flags() -> String {
     )
 }
 
-fn print_sizes(package: &Path) -> Result<()> {
+fn check_sizes(package: &Path) -> Result<()> {
     const SCRIPT: &str = "const z = require('zlib'), fs = require('fs');
 for (const file of process.argv.slice(1)) {
   const bytes = fs.readFileSync(file);
@@ -103,7 +103,10 @@ for (const file of process.argv.slice(1)) {
     }
     println!("{:30} {:>9} {:>9} {:>9}", "all", sum[0], sum[1], sum[2]);
     if sum[2] > BUDGET {
-        println!("warning: that is more than the {BUDGET} bytes that it should have in brotli");
+        bail!(
+            "the package has {} bytes in brotli, more than the {BUDGET} that pages should have to download",
+            sum[2]
+        );
     }
     Ok(())
 }

@@ -1,17 +1,17 @@
 //! The task that owns one engine connection, from its set-up to its end.
 
-use super::channel::{Credit, Reader, Reports};
+use super::channel::{Credit, Reader, Reports, Write, Writer};
 use super::gate::Gate;
 use super::observer::{News, Observer};
 use super::runtime::TunedRuntime;
 use super::setup;
-use super::writer::{Writer, Writes};
 use crosspeer::platform::{RtcCommand, RtcEvent, SdpType, SessionDescription};
 use crosspeer::{Config, Stage};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
@@ -30,9 +30,10 @@ const LAST_ROUNDS: Duration = Duration::from_millis(500);
 pub(super) struct Actor {
     config: Config,
     reports: Reports,
-    writes: Writes,
+    writes: UnboundedSender<Write>,
     credit: Arc<Credit>,
     gate: Arc<Gate>,
+    send_buffer: Arc<AtomicUsize>,
     engine: Option<Arc<dyn PeerConnection>>,
     /// How far set-up has come.
     stage: Stage,
@@ -50,13 +51,20 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    pub(super) fn new(config: &Config, reports: Reports, writes: Writes, credit: Arc<Credit>, gate: Arc<Gate>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        reports: Reports,
+        writes: UnboundedSender<Write>,
+        credit: Arc<Credit>,
+        gate: Arc<Gate>,
+    ) -> Self {
         Self {
             config: config.clone(),
             reports,
             writes,
             credit,
             gate,
+            send_buffer: Arc::default(),
             engine: None,
             stage: Stage::Candidates,
             gathering: None,
@@ -73,9 +81,10 @@ impl Actor {
         mut self,
         mut commands: UnboundedReceiver<RtcCommand>,
         mut news: UnboundedReceiver<News>,
-        writer: Writer,
+        writes: UnboundedReceiver<Write>,
     ) {
-        self.tasks.spawn(writer.run());
+        let writer = Writer::new(Arc::clone(&self.send_buffer), self.reports.clone());
+        self.tasks.spawn(writer.run(writes));
         loop {
             let deadline = self.gathering.map(|(_, at)| at).into_iter().chain(self.dead_at).min();
             let step = tokio::select! {
@@ -97,11 +106,11 @@ impl Actor {
         let done = match command {
             RtcCommand::Offer { channels, ordered } => self.offer(channels, ordered).await,
             RtcCommand::Answer { offer, send_buffer } => {
-                self.writes.limit(send_buffer);
+                self.send_buffer.store(send_buffer, Relaxed);
                 self.answer(offer).await
             }
             RtcCommand::Complete { answer, send_buffer } => {
-                self.writes.limit(send_buffer);
+                self.send_buffer.store(send_buffer, Relaxed);
                 self.complete(answer).await
             }
             RtcCommand::AddCandidate { candidate, mid } => {
@@ -200,7 +209,7 @@ impl Actor {
     fn attach(&mut self, channel: Arc<dyn DataChannel>, label: String, open: bool) {
         let number = self.next_number();
         self.channels.push(Arc::clone(&channel));
-        self.writes.attach(Arc::clone(&channel));
+        let _ = self.writes.send(Write::Attach(Arc::clone(&channel)));
         let (credit, gate) = (Arc::clone(&self.credit), Arc::clone(&self.gate));
         let reader = Reader::new((number, label, open), channel, credit, gate, self.reports.clone());
         self.tasks.spawn(reader.run());
@@ -326,7 +335,6 @@ impl Actor {
     async fn end(mut self) {
         self.reports.pace.end();
         self.tasks.shutdown().await;
-        self.writes.end();
         let Some(engine) = self.engine.take() else {
             return;
         };

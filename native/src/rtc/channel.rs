@@ -1,24 +1,27 @@
-//! The reader of one data channel. Each channel has one of its own, since the engine queues what came for each by
-//! itself.
+//! The reader of one data channel, and the writer of all of a connection's.
+//!
+//! SCTP is one association whatever the number of channels, so one writer keeps the order of writes and one count of
+//! what is on its way. Each channel has a reader of its own, since the engine queues what came for each by itself.
 
 use super::gate::Gate;
 use super::observer::News;
 use super::pace::Pace;
+use bytes::BytesMut;
 use crosspeer::platform::{Event, Events, READ_AHEAD_BYTES, RtcEvent, RtcId};
 use futures_util::poll;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Poll;
+use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::timeout;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 
+/// How long a writer waits for the driver's next round before it looks by itself.
+const RECHECK: Duration = Duration::from_millis(50);
 /// Events that a reader finds waiting, one after another, when it counts as stalled: half of the engine's queue.
 const BEHIND: usize = 128;
-/// Events read one after another after which the engine's driver is nudged.
-const NUDGE_EVERY: usize = 32;
-/// Bytes of a message that the engine may have had too little room for beside others.
-const LARGE: usize = 4 << 10;
 
 /// Where one connection's channel tasks report.
 #[derive(Clone)]
@@ -34,7 +37,7 @@ impl Reports {
         self.events.push(Event::Rtc(self.id, event));
     }
 
-    pub(super) fn tell(&self, news: News) {
+    fn tell(&self, news: News) {
         let _ = self.news.send(news);
     }
 }
@@ -145,14 +148,9 @@ impl Reader {
             if self.backlog >= BEHIND {
                 self.stall();
             }
-            if self.backlog.is_multiple_of(NUDGE_EVERY) {
-                self.reports.pace.nudge();
-            }
             return Some(event);
         }
-        if std::mem::take(&mut self.backlog) > 0 {
-            self.reports.pace.nudge();
-        }
+        self.backlog = 0;
         if !self.stalled {
             return Some(event.await);
         }
@@ -191,11 +189,8 @@ impl Reader {
             return tracing::debug!(channel, "an empty message was ignored");
         }
         self.credit.take(message.data.len());
-        // The engine makes use of the room that reading has made only when its driver looks again. A small message
-        // that came alone has taken none, and a round trip is shorter where the driver sleeps on.
-        if message.data.len() >= LARGE {
-            self.reports.pace.nudge();
-        }
+        // The engine makes use of the room that reading has made only when its driver looks again.
+        self.reports.pace.nudge();
         self.reports.event(RtcEvent::Frame {
             channel,
             data: message.data.freeze(),
@@ -211,5 +206,94 @@ async fn search(gate: &Gate, pace: &Pace) {
         turn.as_mut().enable();
         gate.prompt();
         turn.await;
+    }
+}
+
+/// What the writer does, in this order.
+pub(super) enum Write {
+    /// The next channel number is this one.
+    Attach(Arc<dyn DataChannel>),
+    Frame {
+        channel: u16,
+        frame: BytesMut,
+    },
+    Flush,
+}
+
+/// Carries out writes until the queue ends.
+pub(super) struct Writer {
+    channels: Vec<Arc<dyn DataChannel>>,
+    /// At least what the engine has outstanding; counting it anew takes the engine's lock.
+    outstanding: usize,
+    send_buffer: Arc<AtomicUsize>,
+    reports: Reports,
+}
+
+impl Writer {
+    pub(super) fn new(send_buffer: Arc<AtomicUsize>, reports: Reports) -> Self {
+        Self {
+            channels: Vec::new(),
+            outstanding: 0,
+            send_buffer,
+            reports,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut queue: UnboundedReceiver<Write>) {
+        while let Some(write) = queue.recv().await {
+            match write {
+                Write::Attach(channel) => self.channels.push(channel),
+                Write::Frame { channel, frame } => self.write(channel, frame).await,
+                Write::Flush => {
+                    self.wait_for(0).await;
+                    self.reports.event(RtcEvent::Flushed);
+                }
+            }
+        }
+    }
+
+    async fn write(&mut self, channel: u16, frame: BytesMut) {
+        let bytes = frame.len();
+        let Some(to) = self.channels.get(usize::from(channel)) else {
+            let reason = format!("there is no data channel {channel}");
+            return self.reports.tell(News::WriteFailed(reason));
+        };
+        if let Err(error) = to.send(frame).await {
+            // A closed channel is reported by its reader, after what it had received.
+            if error != webrtc::error::Error::ErrDataChannelClosed {
+                self.reports.tell(News::WriteFailed(error.to_string()));
+            }
+            return;
+        }
+        self.outstanding += bytes;
+        let room_for_one_more = self.send_buffer.load(Relaxed).saturating_sub(bytes);
+        self.wait_for(room_for_one_more).await;
+        self.reports.event(RtcEvent::Written { channel, bytes });
+    }
+
+    /// Waits until no more than `limit` bytes are outstanding.
+    async fn wait_for(&mut self, limit: usize) {
+        if limit > 0 && self.outstanding <= limit {
+            return;
+        }
+        let pace = Arc::clone(&self.reports.pace);
+        loop {
+            let mut turn = std::pin::pin!(pace.turn());
+            turn.as_mut().enable();
+            self.outstanding = self.count().await;
+            if self.outstanding <= limit {
+                return;
+            }
+            let _ = timeout(RECHECK, turn).await;
+        }
+    }
+
+    /// Bytes the peer has not acknowledged, over all channels. A closed channel has none.
+    async fn count(&self) -> usize {
+        let mut sum = 0;
+        for channel in &self.channels {
+            sum += channel.outstanding_bytes().await.unwrap_or(0);
+        }
+        sum
     }
 }

@@ -39,10 +39,11 @@ fn cell(value: Option<f64>, ours: Option<f64>, is_ours: bool) -> String {
     }
 }
 
-/// Every target beside what was measured.
+/// The targets of all rows that were measured, beside what was.
 pub(crate) fn targets(samples: &Samples) -> String {
     let mut lines = vec![["what", "target", "measured", ""].map(str::to_owned).to_vec()];
-    lines.extend(TARGETS.iter().filter_map(|target| target.line(samples)));
+    let measured = TARGETS.iter().filter(|target| samples.has(target.row));
+    lines.extend(measured.filter_map(|target| target.line(samples)));
     aligned(&lines)
 }
 

@@ -195,6 +195,11 @@ impl Samples {
         said.join(", ")
     }
 
+    /// Whether anything of a row was measured.
+    pub(crate) fn has(&self, row: &str) -> bool {
+        self.0.keys().any(|(measured, ..)| *measured == row)
+    }
+
     pub(crate) fn median(&self, row: &str, figure: &str, stack: &str) -> Option<f64> {
         let found = self
             .0

@@ -5,7 +5,7 @@ use super::rows::{ROWS, Samples, short};
 /// A figure of one stack, on its own or as a ratio to another's.
 pub(crate) struct Target {
     what: &'static str,
-    row: &'static str,
+    pub(crate) row: &'static str,
     figure: &'static str,
     stack: &'static str,
     beside: Option<&'static str>,

@@ -21,8 +21,11 @@ const FEATURES: [&str; 6] = [
 ];
 /// What is smallest after brotli, which is not what has the fewest bytes: large functions that are inlined into their
 /// only caller compress worse, and so does what `-Oz` does beyond `-O2`.
-const PASSES: [&str; 4] = [
+const PASSES: [&str; 7] = [
+    "--flatten",
+    "--rereloop",
     "-O2",
+    "--skip-pass=simplify-locals",
     "--one-caller-inline-max-function-size=30",
     "--always-inline-max-function-size=5",
     "--minify-imports-and-exports-and-modules",
