@@ -12,6 +12,7 @@
 
 use crate::Message;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::ops::Range;
 
 #[cfg(test)]
 mod tests;
@@ -218,17 +219,25 @@ impl Splitter {
         self.body.len() - self.offset
     }
 
-    /// The next chunk; its payload is a slice of the message, not a copy.
+    /// The next chunk as it is; its payload is a slice of the message, not a copy.
     pub fn next_frame(&mut self) -> Option<Frame> {
-        self.next_seq_id()?;
-        let end = match self.header.kind {
-            Kind::Text => text_chunk_end(&self.body, self.offset, self.max_payload),
-            _ => self.body.len().min(self.offset.saturating_add(self.max_payload)),
-        };
-        let (header, payload) = (self.header, self.body.slice(self.offset..end));
-        self.offset = end;
-        self.header.seq_id += 1;
+        let (header, payload) = self.advance()?;
+        let payload = self.body.slice(payload);
         Some(Frame { header, payload })
+    }
+
+    /// The next chunk, as its header and its place in the message.
+    fn advance(&mut self) -> Option<(Header, Range<usize>)> {
+        self.next_seq_id()?;
+        let (start, header) = (self.offset, self.header);
+        let rest = &self.body[start..];
+        let bytes = match header.kind {
+            Kind::Text => text_chunk_end(rest, self.max_payload),
+            _ => rest.len().min(self.max_payload),
+        };
+        self.offset += bytes;
+        self.header.seq_id += 1;
+        Some((header, start..self.offset))
     }
 
     /// The number of the chunk that comes next, or `None` after the last. ProxyStore sends it on channel number
@@ -247,8 +256,8 @@ impl Iterator for Splitter {
     type Item = BytesMut;
 
     fn next(&mut self) -> Option<BytesMut> {
-        let Frame { header, payload } = self.next_frame()?;
-        Some(encode(&header, &payload))
+        let (header, payload) = self.advance()?;
+        Some(encode(&header, &self.body[payload]))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -260,18 +269,17 @@ impl Iterator for Splitter {
 impl ExactSizeIterator for Splitter {}
 
 fn count_text_chunks(text: &[u8], max_payload: usize) -> usize {
-    let (mut chunks, mut offset) = (0, 0);
-    while offset < text.len() {
-        offset = text_chunk_end(text, offset, max_payload);
+    let (mut chunks, mut rest) = (0, text);
+    while !rest.is_empty() {
+        rest = &rest[text_chunk_end(rest, max_payload)..];
         chunks += 1;
     }
     chunks
 }
 
-/// Where a chunk of UTF-8 that begins at `offset` ends: beyond `offset` unless the text ends there, since
-/// `max_payload` holds any code point.
-fn text_chunk_end(text: &[u8], offset: usize, max_payload: usize) -> usize {
-    let mut end = offset.saturating_add(max_payload);
+/// Where the first chunk of UTF-8 ends: not at its start, since `max_payload` holds any code point.
+fn text_chunk_end(text: &[u8], max_payload: usize) -> usize {
+    let mut end = max_payload;
     // Bytes 10xxxxxx are inside a code point.
     while text.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
         end -= 1;

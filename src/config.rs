@@ -166,7 +166,7 @@ impl Config {
             return invalid(format!("chunk_bytes is {}, must be 1024 to 262144", self.chunk_bytes));
         }
         let (least, most) = (*self.lanes.start(), *self.lanes.end());
-        if least == 0 || least > most || most > MAX_LANES {
+        if cfg!(feature = "lanes") && (least == 0 || least > most || most > MAX_LANES) {
             return invalid(format!("lanes is {least} to {most}, must be within 1 to {MAX_LANES}"));
         }
         let times = [

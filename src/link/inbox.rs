@@ -1,7 +1,7 @@
 //! What comes in on one connection: frames to messages, in order where both sides agreed to it, and held back
 //! while the user does not take them.
 
-use super::lanes::WINDOW_BYTES;
+use super::lanes::{MAY_BE_SEVERAL, WINDOW_BYTES};
 use crate::chunk::Frame;
 use crate::counter::Statistics;
 use crate::maps::NumberMap;
@@ -59,7 +59,8 @@ impl Inbox {
     /// # Errors
     /// Ends the connection. A frame that only hurts its own message is dropped and counted instead.
     pub(crate) fn frame(&mut self, now: Instant, frame: Frame) -> Result<Vec<Message>, Error> {
-        let is_repetition = |order: &Sequencer| order.repetitions && order.has(frame.header.stream_id);
+        let is_repetition =
+            |order: &Sequencer| MAY_BE_SEVERAL && order.repetitions && order.has(frame.header.stream_id);
         if self.order.as_ref().is_some_and(is_repetition) {
             return Ok(Vec::new());
         }

@@ -9,6 +9,7 @@
 
 mod candidates;
 mod inbox;
+#[cfg_attr(not(feature = "lanes"), path = "single.rs")]
 mod lanes;
 mod outbox;
 mod setup;

@@ -1,7 +1,7 @@
 //! What waits to be sent on one connection: messages in order, cut into frames as the lanes have room.
 
-use super::lanes::Slot;
-use crate::chunk::{Frame, Splitter};
+use super::lanes::{Piece, Slot, next_piece};
+use crate::chunk::Splitter;
 use crate::counter::StreamIds;
 use crate::router::RequestId;
 use crate::{Error, Message};
@@ -23,7 +23,7 @@ pub(crate) struct Outgoing {
 /// One frame to write, and the request that is complete with it.
 pub(crate) struct Step {
     pub(crate) slot: Slot,
-    pub(crate) frame: Frame,
+    pub(crate) frame: Piece,
     pub(crate) completes: Option<RequestId>,
 }
 
@@ -35,8 +35,6 @@ struct Current {
 /// Messages in, frames out.
 pub(crate) struct Outbox {
     queue: VecDeque<Outgoing>,
-    /// Bytes of the messages in `queue`.
-    queued: usize,
     /// No message expires before this; looking at all of them every time would take too long.
     expiry: Option<Instant>,
     current: Option<Current>,
@@ -52,7 +50,6 @@ impl Outbox {
     pub(crate) fn new(ids: StreamIds) -> Self {
         Self {
             queue: VecDeque::new(),
-            queued: 0,
             expiry: None,
             current: None,
             ids,
@@ -70,7 +67,6 @@ impl Outbox {
 
     pub(crate) fn push(&mut self, outgoing: Outgoing) {
         self.expiry = self.expiry.into_iter().chain([outgoing.expires]).min();
-        self.queued += outgoing.message.len();
         self.queue.push_back(outgoing);
     }
 
@@ -79,10 +75,12 @@ impl Outbox {
         self.queue.is_empty() && self.current.is_none()
     }
 
-    /// Bytes that wait.
+    /// Bytes that wait, as far as a few messages tell.
+    #[cfg(feature = "lanes")]
     pub(crate) fn queued_bytes(&self) -> usize {
         let begun = self.current.as_ref();
-        self.queued + begun.map_or(0, |current| current.splitter.remaining_bytes())
+        let queued = self.queue.iter().take(16).map(|outgoing| outgoing.message.len());
+        queued.sum::<usize>() + begun.map_or(0, |current| current.splitter.remaining_bytes())
     }
 
     /// The next frame, if there is room for it, by its number in its message. An error is that of one request; go on
@@ -96,7 +94,6 @@ impl Outbox {
         }
         if self.current.is_none() {
             let Outgoing { request, message, .. } = self.queue.pop_front()?;
-            self.queued -= message.len();
             let (messages, bytes) = (self.messages + 1, self.bytes + message.len() as u64);
             match self.ids.next() {
                 Ok(id) => {
@@ -114,7 +111,7 @@ impl Outbox {
     fn step(&mut self, room: impl FnOnce(u32) -> Option<Slot>) -> Option<Step> {
         let current = self.current.as_mut()?;
         let slot = room(current.splitter.next_seq_id()?)?;
-        let frame = current.splitter.next_frame()?;
+        let frame = next_piece(&mut current.splitter)?;
         let completes = current.splitter.next_seq_id().is_none().then_some(current.request);
         if completes.is_some() {
             self.current = None;
@@ -124,28 +121,18 @@ impl Outbox {
 
     /// Messages that no frame was taken of; they can still go another way.
     pub(crate) fn take_unsent(&mut self) -> VecDeque<Outgoing> {
-        self.queued = 0;
         std::mem::take(&mut self.queue)
     }
 
     /// Drops a message whose sender no longer waits, unless it was begun.
     pub(crate) fn cancel(&mut self, request: RequestId) {
-        self.retain(|outgoing| outgoing.request != request);
-    }
-
-    fn retain(&mut self, mut keep: impl FnMut(&Outgoing) -> bool) {
-        let queued = &mut self.queued;
-        self.queue.retain(|outgoing| {
-            let kept = keep(outgoing);
-            *queued -= if kept { 0 } else { outgoing.message.len() };
-            kept
-        });
+        self.queue.retain(|outgoing| outgoing.request != request);
     }
 
     /// Requests whose message is larger than the peer takes.
     pub(crate) fn take_larger(&mut self, limit: u64) -> Vec<(RequestId, u64)> {
         let mut larger = Vec::new();
-        self.retain(|outgoing| {
+        self.queue.retain(|outgoing| {
             let size = outgoing.message.len() as u64;
             if size > limit {
                 larger.push((outgoing.request, size));
@@ -166,7 +153,7 @@ impl Outbox {
     /// Requests whose time was up before their message's first frame.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<(RequestId, Duration)> {
         let mut expired = Vec::new();
-        self.retain(|outgoing| {
+        self.queue.retain(|outgoing| {
             let keep = outgoing.expires > now;
             if !keep {
                 expired.push((outgoing.request, outgoing.timeout));

@@ -1,6 +1,7 @@
 //! Setting a connection up: descriptions, stages, channels.
 
 use super::candidates::Withheld;
+use super::lanes::MAY_BE_SEVERAL;
 use super::{Context, Link, Phase, Signal, State};
 use crate::chunk::{HEADER_BYTES, PROXYSTORE_CHUNK_BYTES};
 use crate::description::{self, Description, Words};
@@ -40,7 +41,8 @@ impl Agreed {
         let has = |word| words.as_ref().is_some_and(|words| words.contains(word));
         let crosspeer = words.is_some();
         let (ordered, bye) = (config.ordered && has("ordered"), has("bye"));
-        let lanes = words.as_ref().and_then(|words| words.get("lanes")?.parse().ok());
+        let lanes = words.as_ref().filter(|_| MAY_BE_SEVERAL);
+        let lanes = lanes.and_then(|words| words.get("lanes")?.parse().ok());
         let largest = description::max_message_size(remote)
             .saturating_sub(HEADER_BYTES)
             .max(64);
@@ -52,7 +54,8 @@ impl Agreed {
             lanes: lanes
                 .filter(|_| ordered && bye)
                 .unwrap_or(1)
-                .clamp(1, usize::from(*config.lanes.end())),
+                .min(usize::from(*config.lanes.end()))
+                .max(1),
             max_payload: largest.min(if crosspeer {
                 config.chunk_bytes
             } else {
@@ -156,7 +159,7 @@ impl Link {
             words.insert("ordered");
         }
         words.insert(&format!("max={}", config.max_message_bytes));
-        if cfg!(feature = "lanes") && *config.lanes.end() > 1 {
+        if MAY_BE_SEVERAL && *config.lanes.end() > 1 {
             words.insert(&format!("lanes={}", config.lanes.end()));
         }
         if let (false, Some(ufrag)) = (offer, &self.remote_ufrag) {
@@ -226,7 +229,7 @@ impl Link {
         self.agreed = Agreed::new(remote, cx.config);
         if self.agreed.ordered {
             self.inbox
-                .keep_order(cx.config.max_message_bytes, self.agreed.lanes > 1);
+                .keep_order(cx.config.max_message_bytes, MAY_BE_SEVERAL && self.agreed.lanes > 1);
         }
         cx.out.push_back(Output::Kind(self.id, self.agreed.crosspeer));
     }

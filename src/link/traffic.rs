@@ -4,9 +4,9 @@
 //! of messages sent, since a control frame may overtake those on other channels. Only when both sides have everything
 //! does the transport end. Towards ProxyStore its flush has to do.
 
-use super::lanes::{Slot, is_counted};
+use super::lanes::{Piece, Slot, is_counted, piece};
 use super::{Context, Link, Phase};
-use crate::chunk::{self, Frame, Header, Kind};
+use crate::chunk::{Frame, Header, Kind};
 use crate::counter::Statistics;
 use crate::platform::{RtcCommand, RtcEvent, RtcId};
 use crate::router::{Output, Reply, RequestId};
@@ -65,17 +65,10 @@ impl Link {
         }
     }
 
-    fn write(&mut self, cx: &mut Context<'_>, slot: Slot, frame: Frame, again: Option<u64>) {
+    fn write(&mut self, cx: &mut Context<'_>, slot: Slot, piece: Piece, again: Option<u64>) {
         let channel = slot.channel;
-        let encoded = chunk::encode(&frame.header, &frame.payload);
-        let rtc = self.lanes.wrote(cx.now, slot, encoded.len(), frame, again);
-        cx.command(
-            rtc,
-            RtcCommand::Write {
-                channel,
-                frame: encoded,
-            },
-        );
+        let (rtc, frame) = self.lanes.write(cx.now, slot, piece, again);
+        cx.command(rtc, RtcCommand::Write { channel, frame });
     }
 
     fn on_frame(&mut self, cx: &mut Context<'_>, at: usize, data: Bytes, binary: bool) {
@@ -223,18 +216,18 @@ impl Link {
 
     pub(super) fn control(&mut self, cx: &mut Context<'_>, code: u32, payload: &[u8]) {
         if let Some(slot) = self.lanes.any(cx.now) {
-            self.control_on(cx, slot, code, Bytes::copy_from_slice(payload));
+            self.control_on(cx, slot, code, payload);
         }
     }
 
-    pub(super) fn control_on(&mut self, cx: &mut Context<'_>, slot: Slot, code: u32, payload: Bytes) {
+    pub(super) fn control_on(&mut self, cx: &mut Context<'_>, slot: Slot, code: u32, payload: &[u8]) {
         let header = Header {
             kind: Kind::Control,
             stream_id: code,
             seq_id: 0,
             seq_len: 1,
         };
-        self.write(cx, slot, Frame { header, payload }, None);
+        self.write(cx, slot, piece(header, payload), None);
     }
 
     fn on_flushed(&mut self, cx: &mut Context<'_>) {

@@ -15,7 +15,9 @@ mod log;
 mod open;
 mod send;
 
+use crate::chunk::{Frame, Header, Splitter};
 use crate::platform::RtcId;
+use bytes::Bytes;
 use demand::Demand;
 use ledger::Ledger;
 use log::Log;
@@ -25,6 +27,8 @@ use web_time::Instant;
 
 pub(super) use open::is_counted;
 
+/// Where this is `false`, the compiler leaves out whatever only several lanes need.
+pub(super) const MAY_BE_SEVERAL: bool = true;
 /// Bytes from the oldest frame that the peer has not acknowledged to the newest, each frame with what it costs to keep
 /// aside, while there are several lanes: what waits at the peer for a slow lane. Below
 /// [`SLACK_BYTES`](crate::reassembly::SLACK_BYTES), since reassembly takes a quarter more than it holds.
@@ -35,6 +39,18 @@ const ACK_BYTES: usize = 1 << 20;
 const ACK_DELAY: Duration = Duration::from_millis(20);
 /// How long frames take, before it is known.
 const LIKELY_LATENCY: Duration = Duration::from_millis(100);
+
+/// A frame to be sent, as it is kept until it has arrived.
+pub(super) type Piece = Frame;
+
+pub(super) fn piece(header: Header, payload: &[u8]) -> Piece {
+    let payload = Bytes::copy_from_slice(payload);
+    Frame { header, payload }
+}
+
+pub(super) fn next_piece(splitter: &mut Splitter) -> Option<Piece> {
+    splitter.next_frame()
+}
 
 /// All lanes of a link.
 pub(super) struct Lanes {

@@ -37,7 +37,7 @@ impl Link {
     fn max_lanes(&self) -> usize {
         // A control frame's cumulative count needs one ordered channel.
         match self.open_channels.len() {
-            1 if cfg!(feature = "lanes") => self.agreed.lanes,
+            1 => self.agreed.lanes,
             _ => 1,
         }
     }
@@ -192,7 +192,7 @@ impl Link {
             payload.put_u64(lane.ledger.received_count());
         }
         if let Some(slot) = self.lanes.liveliest(cx.now) {
-            self.control_on(cx, slot, LANE_ACK, payload.freeze());
+            self.control_on(cx, slot, LANE_ACK, &payload);
         }
     }
 

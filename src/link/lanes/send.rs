@@ -2,8 +2,9 @@
 
 use super::demand::Load;
 use super::{LIKELY_LATENCY, Lane, Lanes, Slot, WINDOW_BYTES, is_counted};
-use crate::chunk::Frame;
+use crate::chunk::{self, Frame};
 use crate::platform::RtcId;
+use bytes::BytesMut;
 use std::time::Duration;
 use web_time::Instant;
 
@@ -91,16 +92,17 @@ impl Lanes {
         Some((slot, self.log.touch(now, number?)?, number?))
     }
 
-    /// Accounts for a frame of `bytes` that is given to the platform; returns the lane's peer connection. One that is
+    /// Accounts for a frame that is given to the platform; returns the lane's peer connection, and the bytes. One that is
     /// sent `again` has the number of [`Lanes::take_again`].
-    pub(in crate::link) fn wrote(
+    pub(in crate::link) fn write(
         &mut self,
         now: Instant,
         slot: Slot,
-        bytes: usize,
         frame: Frame,
         again: Option<u64>,
-    ) -> RtcId {
+    ) -> (RtcId, BytesMut) {
+        let encoded = chunk::encode(&frame.header, &frame.payload);
+        let bytes = encoded.len();
         if bytes >= LARGE_FRAME_BYTES {
             self.end_pause(now);
             self.busy.0 = self.busy.0.saturating_add(bytes);
@@ -119,7 +121,7 @@ impl Lanes {
                 self.look_due.get_or_insert(look_due);
             }
         }
-        lane.rtc
+        (lane.rtc, encoded)
     }
 
     /// The platform has taken this much.

@@ -87,7 +87,6 @@ const fn lanes(name: &'static str, title: &'static str, lanes: u8) -> Stack {
     Stack {
         played: "crosspeer",
         lanes: Some(lanes),
-        default: false,
         only: Some(&["1MiB", "loss", "long", "long-loss", "narrow"]),
         ..stack(name, title, "peer")
     }

@@ -1,0 +1,197 @@
+//! The one peer connection of each link, where this is built without the feature `lanes`: the same face, with nothing to
+//! choose, to keep or to acknowledge. Pages have it, for the size of what they download.
+
+use super::{Context, Link, grace};
+use crate::Error;
+use crate::chunk::{self, Frame, Header, Splitter};
+use crate::error::Period;
+use crate::platform::{RtcId, SessionDescription};
+use bytes::BytesMut;
+use std::time::Duration;
+use web_time::Instant;
+
+pub(super) const MAY_BE_SEVERAL: bool = false;
+pub(super) const WINDOW_BYTES: usize = 0;
+
+/// A frame to be sent; nothing but its bytes is needed.
+pub(super) type Piece = BytesMut;
+
+pub(super) fn piece(header: Header, payload: &[u8]) -> Piece {
+    chunk::encode(&header, payload)
+}
+
+pub(super) fn next_piece(splitter: &mut Splitter) -> Option<Piece> {
+    splitter.next()
+}
+
+/// At most one.
+pub(super) struct Lanes {
+    only: Option<Lane>,
+    /// Bytes that each channel may have in the platform's hands.
+    high_water: usize,
+}
+
+pub(super) struct Lane {
+    pub(super) rtc: RtcId,
+    /// By channel; none until they are open.
+    in_flight: Vec<usize>,
+    /// Bytes of frames not yet acknowledged to the platform.
+    pub(super) owed: usize,
+    silent_since: Option<Instant>,
+}
+
+/// Where a frame goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    rtc: RtcId,
+    pub(super) channel: u16,
+}
+
+impl Lanes {
+    pub(super) fn new() -> Self {
+        Self {
+            only: None,
+            high_water: 0,
+        }
+    }
+
+    pub(super) fn restart(&mut self, rtc: RtcId) {
+        self.only = Some(Lane {
+            rtc,
+            in_flight: Vec::new(),
+            owed: 0,
+            silent_since: None,
+        });
+    }
+
+    pub(super) fn open_first(&mut self, channels: usize, high_water: usize) {
+        self.high_water = high_water;
+        if let Some(lane) = &mut self.only {
+            lane.in_flight = vec![0; channels];
+        }
+    }
+
+    pub(super) fn find(&self, rtc: RtcId) -> Option<usize> {
+        (self.first() == Some(rtc)).then_some(0)
+    }
+
+    pub(super) fn first(&self) -> Option<RtcId> {
+        Some(self.only.as_ref()?.rtc)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        1
+    }
+
+    pub(super) fn are_several(&self) -> bool {
+        false
+    }
+
+    pub(super) fn are_empty(&self) -> bool {
+        true
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
+        self.only.iter_mut()
+    }
+
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = RtcId> {
+        self.only.take().map(|lane| lane.rtc).into_iter()
+    }
+
+    pub(super) fn set_responsive(&mut self, now: Instant, _: usize, responsive: bool) {
+        if let Some(lane) = &mut self.only {
+            lane.silent_since = (!responsive).then(|| lane.silent_since.unwrap_or(now));
+        }
+    }
+
+    pub(super) fn received(&mut self, _: Instant, _: usize, bytes: usize, _: bool) -> bool {
+        if let Some(lane) = &mut self.only {
+            lane.owed += bytes;
+        }
+        false
+    }
+
+    pub(super) fn next_deadline(&self, grace: Duration) -> Option<Instant> {
+        Some(self.only.as_ref()?.silent_since? + grace)
+    }
+
+    /// Where the next chunk can go now: by ProxyStore's rule, by its number.
+    pub(super) fn room(&self, _: Instant, seq_id: u32) -> Option<Slot> {
+        let Lane { rtc, in_flight, .. } = self.only.as_ref()?;
+        let channel = (seq_id as usize).checked_rem(in_flight.len())?;
+        (in_flight[channel] < self.high_water).then_some(Slot {
+            rtc: *rtc,
+            channel: channel as u16,
+        })
+    }
+
+    pub(super) fn any(&self, _: Instant) -> Option<Slot> {
+        let (rtc, channel) = (self.first()?, 0);
+        Some(Slot { rtc, channel })
+    }
+
+    pub(super) fn take_again(&mut self, _: Instant) -> Option<(Slot, Piece, u64)> {
+        None
+    }
+
+    pub(super) fn write(&mut self, _: Instant, slot: Slot, piece: Piece, _: Option<u64>) -> (RtcId, BytesMut) {
+        if let Some(in_flight) = self.in_flight(slot.channel) {
+            *in_flight += piece.len();
+        }
+        (slot.rtc, piece)
+    }
+
+    pub(super) fn written(&mut self, _: Instant, _: usize, channel: u16, bytes: usize) {
+        if let Some(in_flight) = self.in_flight(channel) {
+            *in_flight = in_flight.saturating_sub(bytes);
+        }
+    }
+
+    fn in_flight(&mut self, channel: u16) -> Option<&mut usize> {
+        self.only.as_mut()?.in_flight.get_mut(usize::from(channel))
+    }
+}
+
+pub(super) fn is_counted(_: &Header) -> bool {
+    false
+}
+
+impl Link {
+    pub(super) fn adjust_lanes(&mut self, _: &mut Context<'_>) {}
+
+    pub(super) fn lose_lane(&mut self, _: &mut Context<'_>, _: usize, _: &str) -> bool {
+        false
+    }
+
+    pub(super) fn is_further(&self, _: usize) -> bool {
+        false
+    }
+
+    pub(super) fn on_lane_description(&mut self, _: &mut Context<'_>, _: usize, _: &SessionDescription) {}
+
+    pub(super) fn on_lane_open(&mut self, _: &mut Context<'_>, _: usize) {}
+
+    pub(super) fn on_lane_word(&mut self, _: &mut Context<'_>, frame: &Frame) {
+        tracing::debug!(
+            link = self.id.0,
+            other = frame.header.stream_id,
+            "ignored a control frame"
+        );
+    }
+
+    pub(super) fn acknowledge(&mut self, _: &mut Context<'_>) {}
+
+    pub(super) fn acknowledge_withheld(&mut self, _: &mut Context<'_>) {}
+
+    pub(super) fn on_lanes_timeout(&mut self, cx: &mut Context<'_>) {
+        if self
+            .lanes
+            .next_deadline(grace(cx.config))
+            .is_some_and(|at| at <= cx.now)
+        {
+            let reason = format!("the peer has been silent for {}", Period(cx.config.dead_after));
+            self.end(cx, Error::ConnectionLost { reason });
+        }
+    }
+}
