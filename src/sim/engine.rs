@@ -46,6 +46,8 @@ struct Fake {
 #[derive(Default)]
 pub(super) struct Engine {
     fakes: BTreeMap<Key, Fake>,
+    /// How many each node has had.
+    opened: BTreeMap<NodeId, usize>,
 }
 
 fn ufrag(key: Key) -> String {
@@ -84,6 +86,11 @@ impl Engine {
             flush: false,
         };
         self.fakes.insert((node, life, rtc), fake);
+        *self.opened.entry(node).or_default() += 1;
+    }
+
+    pub(super) fn opened(&self, node: NodeId) -> usize {
+        self.opened.get(&node).copied().unwrap_or_default()
     }
 
     /// Everything of a node is gone; what its peers will notice.
@@ -111,6 +118,14 @@ impl Engine {
             .collect()
     }
 
+    pub(super) fn connected_to(&self, node: NodeId, peer: NodeId) -> Vec<RtcId> {
+        let fakes = self
+            .fakes
+            .iter()
+            .filter(|(key, fake)| key.0 == node && fake.peer.is_some_and(|other| other.0 == peer));
+        fakes.map(|(key, _)| key.2).collect()
+    }
+
     fn find(&self, remote: Option<&String>) -> Option<Key> {
         let remote = remote?;
         self.fakes.keys().find(|key| ufrag(**key) == *remote).copied()
@@ -135,6 +150,15 @@ impl World {
                 },
             };
             self.schedule(delay, Happening::Engine(Step::Report(key, event)));
+        }
+    }
+
+    /// Nothing that is sent over a peer connection, either way, comes before this time has passed.
+    pub(super) fn engine_stall(&mut self, node: NodeId, rtc: RtcId, time: Duration) {
+        let (key, until) = ((node, self.nodes[node.0].life, rtc), self.now + time);
+        let peer = self.engine.fakes.get(&key).and_then(|fake| fake.peer);
+        for key in [Some(key), peer].into_iter().flatten() {
+            self.edit(key, |fake| fake.arrival.iter_mut().for_each(|at| *at = until.max(*at)));
         }
     }
 
@@ -196,11 +220,15 @@ impl World {
     }
 
     fn describe(&mut self, key: Key, sdp_type: SdpType) {
+        if !self.engines {
+            let (stage, reason) = (Stage::Candidates, "the engine does not work".into());
+            return self.report(key, RtcEvent::Failed { stage, reason });
+        }
         let event = RtcEvent::LocalDescription(SessionDescription {
             sdp_type,
             sdp: sdp(key),
         });
-        let delay = self.random(self.weather.path_delay);
+        let delay = self.gathering + self.random(self.weather.path_delay);
         self.schedule(delay, Happening::Engine(Step::Report(key, event)));
     }
 

@@ -12,7 +12,7 @@ mod relay;
 pub mod worlds;
 
 use crate::link::LinkId;
-use crate::platform::{Event, RtcEvent, SocketEvent};
+use crate::platform::{Event, RtcEvent, RtcId, SocketEvent};
 use crate::relay::Registration;
 use crate::router::{Input, Mode, Output, Reply, Request, RequestId, Router, Target};
 use crate::{Config, Error, Message, State};
@@ -96,6 +96,10 @@ pub struct World {
     relay: Relay,
     /// Whether peer connections find a path.
     paths: bool,
+    /// Whether they can be made at all.
+    engines: bool,
+    /// How long they look for their addresses.
+    gathering: Duration,
 }
 
 impl World {
@@ -111,6 +115,8 @@ impl World {
             engine: Engine::default(),
             relay: Relay::default(),
             paths: true,
+            engines: true,
+            gathering: Duration::ZERO,
         }
     }
 
@@ -207,6 +213,14 @@ impl World {
         }
     }
 
+    /// How the node's connections have ended.
+    pub fn ends(&self, node: NodeId) -> impl Iterator<Item = &Error> {
+        self.nodes[node.0]
+            .states
+            .values()
+            .filter_map(|(_, error)| error.as_ref())
+    }
+
     /// Bytes of messages that were delivered and not taken.
     pub fn unread_bytes(&self, node: NodeId) -> usize {
         self.nodes[node.0].unread.iter().map(|(_, bytes)| bytes).sum()
@@ -263,7 +277,16 @@ impl World {
 
     /// Puts a frame on channel 0 of every connection of a node, as a hostile peer could.
     pub fn inject_frame(&mut self, node: NodeId, frame: &[u8]) {
-        for rtc in self.engine.connected(node) {
+        self.inject_into(node, self.engine.connected(node), frame);
+    }
+
+    /// The same for those to one peer.
+    pub fn inject_frame_of(&mut self, node: NodeId, peer: NodeId, frame: &[u8]) {
+        self.inject_into(node, self.engine.connected_to(node, peer), frame);
+    }
+
+    fn inject_into(&mut self, node: NodeId, rtcs: Vec<RtcId>, frame: &[u8]) {
+        for rtc in rtcs {
             let data = bytes::Bytes::copy_from_slice(frame);
             let event = RtcEvent::Frame {
                 channel: 0,
@@ -284,6 +307,28 @@ impl World {
         if let Some(rtc) = self.engine.connected(node).get(nth) {
             self.engine_cut(node, *rtc);
         }
+    }
+
+    /// The path of one of them stands still for a while: what is sent over it comes late.
+    pub fn stall_lane(&mut self, node: NodeId, nth: usize, time: Duration) {
+        if let Some(rtc) = self.engine.connected(node).get(nth) {
+            self.engine_stall(node, *rtc, time);
+        }
+    }
+
+    /// Whether new peer connections can be made at all; if not, they fail at once.
+    pub fn set_engines(&mut self, work: bool) {
+        self.engines = work;
+    }
+
+    /// How long new peer connections look for their addresses.
+    pub fn set_gathering(&mut self, time: Duration) {
+        self.gathering = time;
+    }
+
+    /// Peer connections that a node has made so far.
+    pub fn opened_rtcs(&self, node: NodeId) -> usize {
+        self.engine.opened(node)
     }
 
     /// Whether new peer connections find a path.

@@ -84,6 +84,42 @@ pub const ALL: &[Named] = &[
         "lanes_that_do_not_come_up_harm_nothing",
         lanes::lanes_that_do_not_come_up_harm_nothing,
     ),
+    (
+        "lanes_that_stand_still_hold_nothing_up",
+        lanes::harm::lanes_that_stand_still_hold_nothing_up,
+    ),
+    (
+        "a_transfer_does_not_wait_for_lanes_that_are_being_made",
+        lanes::harm::a_transfer_does_not_wait_for_lanes_that_are_being_made,
+    ),
+    (
+        "lanes_that_cannot_be_made_are_not_tried_for_ever",
+        lanes::harm::lanes_that_cannot_be_made_are_not_tried_for_ever,
+    ),
+    (
+        "a_close_in_the_middle_ends_well",
+        lanes::harm::a_close_in_the_middle_ends_well,
+    ),
+    (
+        "hostile_words_about_lanes_hurt_only_their_own_connection",
+        lanes::harm::hostile_words_about_lanes_hurt_only_their_own_connection,
+    ),
+    (
+        "a_killed_peer_with_many_lanes_is_connected_again",
+        lanes::harm::a_killed_peer_with_many_lanes_is_connected_again,
+    ),
+    (
+        "no_lane_is_opened_while_all_die",
+        lanes::harm::no_lane_is_opened_while_all_die,
+    ),
+    (
+        "an_old_wish_for_lanes_is_ignored",
+        lanes::harm::an_old_wish_for_lanes_is_ignored,
+    ),
+    (
+        "lanes_in_bad_weather_lose_nothing",
+        lanes::harm::lanes_in_bad_weather_lose_nothing,
+    ),
 ];
 
 const LONG: Duration = Duration::from_secs(120);

@@ -1,6 +1,7 @@
 //! What was sent over several lanes and has not arrived yet, as far as is known.
 
-use crate::chunk::Frame;
+use crate::chunk::{Frame, Kind};
+use bytes::Bytes;
 use std::collections::VecDeque;
 use web_time::Instant;
 
@@ -31,6 +32,14 @@ impl Log {
         self.sent += frame.payload.len() as u64 + FRAME_OVERHEAD;
         self.entries.push_back(Some(Entry { frame, position, last }));
         self.first + self.entries.len() as u64 - 1
+    }
+
+    /// A message has gone: what is kept of it must not keep all of it.
+    pub(super) fn detach(&mut self, stream_id: u32) {
+        let frames = self.entries.iter_mut().flatten().map(|entry| &mut entry.frame);
+        for frame in frames.filter(|frame| frame.header.kind != Kind::Control && frame.header.stream_id == stream_id) {
+            frame.payload = Bytes::copy_from_slice(&frame.payload);
+        }
     }
 
     /// A frame that is sent again now, unless it has arrived.
@@ -78,8 +87,7 @@ impl Log {
 #[allow(clippy::disallowed_methods)] // any time will do
 mod tests {
     use super::*;
-    use crate::chunk::{Header, Kind};
-    use bytes::Bytes;
+    use crate::chunk::Header;
     use std::time::Duration;
 
     fn frame(stream_id: u32) -> Frame {
@@ -106,6 +114,20 @@ mod tests {
         assert_eq!(log.remove(numbers[0]), None);
         assert_eq!(log.touch(now, numbers[1]), None);
         assert_eq!(log.push(now, frame(4)), 4);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_message_does_not_keep_all_of_it() {
+        let (mut log, message) = (Log::default(), Bytes::from(vec![7; 100]));
+        let of = |stream_id, payload| Frame {
+            payload,
+            ..frame(stream_id)
+        };
+        let numbers = [3, 4].map(|id| log.push(Instant::now(), of(id, message.slice(..10))));
+        log.detach(3);
+        log.remove(numbers[1]);
+        assert!(message.is_unique());
+        assert_eq!(log.remove(numbers[0]), Some(of(3, Bytes::from(vec![7; 10]))));
     }
 
     #[test]

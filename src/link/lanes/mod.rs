@@ -37,6 +37,10 @@ pub(super) const WINDOW_BYTES: usize = 12 << 20;
 const ACK_BYTES: usize = 1 << 20;
 /// The longest that less than that waits for its acknowledgement.
 const ACK_DELAY: Duration = Duration::from_millis(20);
+/// After so many losses no more lanes are opened: the path does not carry them.
+const MAX_FAILURES: usize = 8;
+/// After the end of a lane none is opened for this long: they may all be about to end.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How long frames take, before it is known.
 const LIKELY_LATENCY: Duration = Duration::from_millis(100);
 
@@ -83,10 +87,12 @@ pub(super) struct Lanes {
     /// Bytes the platform has taken.
     taken: u64,
     demand: Demand,
-    /// As many as the peer asks for, or was asked for.
-    asked: usize,
-    /// How many were lost.
+    /// As many as the peer asks for, or was asked for; and how often that was said.
+    asked: (usize, u32),
+    /// How many were lost; at the answerer, how many in a row did not come up.
     failures: usize,
+    /// Since one has just ended, no other is opened before.
+    pause: Option<Instant>,
     /// The number of the lane that has brought the latest frame.
     latest: u32,
 }
@@ -135,8 +141,9 @@ impl Lanes {
             idle_since: None,
             taken: 0,
             demand: Demand::default(),
-            asked: 1,
+            asked: (1, 0),
             failures: 0,
+            pause: None,
             latest: 0,
         }
     }
@@ -187,7 +194,7 @@ impl Lanes {
 
     fn add(&mut self, rtc: RtcId, number: u32, deadline: Option<Instant>) -> &mut Lane {
         self.next_number = number.wrapping_add(1);
-        self.acknowledging = number > 0;
+        self.acknowledging |= number > 0;
         let at = self.all.len();
         self.all.push(Lane {
             number,
@@ -201,6 +208,12 @@ impl Lanes {
             ledger: Ledger::default(),
         });
         &mut self.all[at]
+    }
+
+    /// Whether another lane may be opened now: the path carries them, and none is in doubt or has just ended.
+    fn may_open(&self) -> bool {
+        let in_doubt = self.all.iter().any(|lane| lane.silent_since.is_some());
+        self.failures < MAX_FAILURES && self.pause.is_none() && !in_doubt
     }
 
     /// Whether the link lives on without this lane: another is open, and all that it may lose is kept.
@@ -254,7 +267,7 @@ impl Lanes {
     pub(super) fn next_deadline(&self, grace: Duration) -> Option<Instant> {
         let silent = |lane: &Lane| Some(lane.silent_since? + grace);
         let of_lanes = self.all.iter().flat_map(|lane| [lane.deadline, silent(lane)]);
-        let of_all = [self.ack_due, self.look_due, self.demand.ends()];
+        let of_all = [self.ack_due, self.look_due, self.demand.ends(), self.pause];
         of_lanes.chain(of_all).flatten().min()
     }
 }

@@ -2,15 +2,17 @@
 //!
 //! | code | payload | meaning |
 //! |---|---|---|
-//! | 8 | a byte | the answerer wants so many lanes |
+//! | 8 | count, a byte | the answerer wants so many lanes; how often it has said so |
 //! | 9 | number, SDP | the offerer's description of a further lane |
 //! | 10 | number, SDP | the answerer's |
 //! | 11 | (number, count) … | how many frames have come over each lane; not counted itself |
+//! | 12 | | asks for that; not counted either |
 //!
-//! Numbers are 4 bytes, counts 8, in network byte order. A lane's number is not used again.
+//! Numbers are 4 bytes, counts 8 (of code 8: 4), in network byte order. A lane's number is not used again.
 
-use super::super::traffic::{BYE, BYE_ACK};
+use super::super::traffic::{BYE, BYE_ACK, by_peer};
 use super::super::{Context, Link, Phase, grace};
+use super::{MAX_FAILURES, PAUSE};
 use crate::Error;
 use crate::chunk::{Frame, Header, Kind};
 use crate::description::{self, Words};
@@ -22,9 +24,7 @@ const LANE_ASK: u32 = 8;
 const LANE_OFFER: u32 = 9;
 const LANE_ANSWER: u32 = 10;
 const LANE_ACK: u32 = 11;
-
-/// After so many losses no more lanes are opened: the path does not carry them.
-const MAX_FAILURES: usize = 8;
+const LANE_CHECK: u32 = 12;
 
 /// Whether both sides count a frame: it is sent again if it is lost.
 pub(in crate::link) fn is_counted(header: &Header) -> bool {
@@ -52,17 +52,24 @@ impl Link {
         let least = usize::from(*cx.config.lanes.start()).min(most);
         let wanted = self.lanes.demand.look(cx.now, &(least..=most), &load);
         if self.is_answerer() {
-            if std::mem::replace(&mut self.lanes.asked, wanted) != wanted {
-                self.control(cx, LANE_ASK, &[wanted as u8]);
-            }
-            return;
+            return self.ask_for_lanes(cx, wanted);
         }
-        let wanted = wanted.max(self.lanes.asked).min(most);
-        while self.lanes.all.len() < wanted && self.lanes.failures < MAX_FAILURES {
+        let wanted = wanted.max(self.lanes.asked.0).min(most);
+        while self.lanes.all.len() < wanted && self.lanes.may_open() {
             self.open_lane(cx);
         }
         while self.lanes.all.len() > wanted && self.lanes.can_lose(self.lanes.all.len() - 1) {
             self.drop_lane(cx, self.lanes.all.len() - 1);
+        }
+    }
+
+    fn ask_for_lanes(&mut self, cx: &mut Context<'_>, wanted: usize) {
+        let (asked, count) = self.lanes.asked;
+        if asked != wanted {
+            self.lanes.asked = (wanted, count + 1);
+            let mut payload = (count + 1).to_be_bytes().to_vec();
+            payload.push(wanted as u8);
+            self.control(cx, LANE_ASK, &payload);
         }
     }
 
@@ -71,6 +78,8 @@ impl Link {
         let number = self.lanes.next_number;
         let lane = self.lanes.add(rtc, number, Some(cx.now + cx.config.connect_timeout));
         lane.awaits_answer = true;
+        // Its making may take long: the peer learns at once that it is to acknowledge.
+        self.lanes.ack_due = Some(cx.now);
         let (channels, ordered) = (1, true);
         cx.command(rtc, RtcCommand::Offer { channels, ordered });
     }
@@ -85,6 +94,7 @@ impl Link {
             "a lane has ended"
         );
         cx.close_rtc(lane.rtc);
+        self.lanes.pause = Some(cx.now + PAUSE);
         if self.lanes.acknowledging {
             // The last acknowledgement may have been lost with it.
             self.lanes.ack_due = Some(cx.now);
@@ -97,7 +107,9 @@ impl Link {
             return false;
         }
         tracing::debug!(link = self.id.0, reason, "lost a lane");
-        self.lanes.failures += 1;
+        // Those that the peer opens it also closes.
+        let is_failure = !self.is_answerer() || !self.lanes.all[at].open;
+        self.lanes.failures += usize::from(is_failure);
         self.drop_lane(cx, at);
         self.pump(cx);
         self.advance_close(cx);
@@ -124,6 +136,9 @@ impl Link {
         let lane = &mut self.lanes.all[at];
         tracing::debug!(link = self.id.0, lane = lane.number, "a lane is open");
         (lane.open, lane.deadline) = (true, None);
+        if self.is_answerer() {
+            self.lanes.failures = 0;
+        }
         self.pump(cx);
     }
 
@@ -134,13 +149,18 @@ impl Link {
         }
         let mut payload = frame.payload.clone();
         match frame.header.stream_id {
-            LANE_ASK if !self.is_answerer() && !payload.is_empty() => {
-                self.lanes.asked = usize::from(payload.get_u8());
-                self.pump(cx);
+            LANE_ASK if !self.is_answerer() && payload.len() >= 5 => {
+                let count = payload.get_u32();
+                // One that was sent again may come after a later one.
+                if count > self.lanes.asked.1 {
+                    self.lanes.asked = (usize::from(payload.get_u8()), count);
+                    self.pump(cx);
+                }
             }
             LANE_OFFER if self.is_answerer() => self.answer_lane(cx, payload),
             LANE_ANSWER if !self.is_answerer() => self.complete_lane(cx, payload),
             LANE_ACK => self.on_lane_acks(cx, payload),
+            LANE_CHECK => self.lanes.ack_due = Some(cx.now),
             other => tracing::debug!(link = self.id.0, other, "ignored a control frame"),
         }
     }
@@ -151,8 +171,9 @@ impl Link {
         };
         // One that the peer has closed may still be there.
         let too_many = self.lanes.count() >= 2 * self.max_lanes();
-        let known = self.lanes.all.iter().any(|lane| lane.number == number);
-        if self.phase != Phase::Open || known || too_many {
+        let known = number == 0 || self.lanes.all.iter().any(|lane| lane.number == number);
+        let futile = self.lanes.failures >= MAX_FAILURES;
+        if self.phase != Phase::Open || known || too_many || futile {
             return tracing::debug!(link = self.id.0, number, "ignored the offer of a lane");
         }
         let rtc = cx.open_rtc(self.id);
@@ -204,6 +225,9 @@ impl Link {
     }
 
     fn on_lane_acks(&mut self, cx: &mut Context<'_>, mut payload: Bytes) {
+        if !std::mem::replace(&mut self.lanes.acknowledging, true) {
+            self.lanes.ack_due = Some(cx.now);
+        }
         while payload.len() >= 12 {
             let (number, count) = (payload.get_u32(), payload.get_u64());
             self.lanes.acknowledged(cx.now, number, count);
@@ -225,11 +249,26 @@ impl Link {
         while let Some(at) = self.lanes.all.iter().position(is_over) {
             if !self.lose_lane(cx, at, "silent, or not up in time") {
                 let reason = format!("the peer has been silent for {}", Period(cx.config.dead_after));
-                return self.end(cx, Error::ConnectionLost { reason });
+                // All that was left to do may have been to hear the peer out.
+                let heard_out = self.close.answered && !self.close.asked;
+                let lost = Error::ConnectionLost { reason };
+                return self.end(cx, if heard_out { by_peer() } else { lost });
             }
         }
-        if self.lanes.demand.expire(now) || self.lanes.look(now) {
+        let looked = self.lanes.look(now);
+        if looked && self.lanes.all_stand_still(now) {
+            self.check_lanes(cx);
+        }
+        let paused = self.lanes.pause.take_if(|until| *until <= now).is_some();
+        if self.lanes.demand.expire(now) || looked || paused {
             self.pump(cx);
+        }
+    }
+
+    /// An acknowledgement may be stuck in a lane that stands still, and then those that live seem to as well.
+    fn check_lanes(&mut self, cx: &mut Context<'_>) {
+        for slot in self.lanes.slots() {
+            self.control_on(cx, slot, LANE_CHECK, &[]);
         }
     }
 }

@@ -14,6 +14,8 @@ const SPARE_BYTES: usize = 256 << 10;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Frames of fewer bytes are bound by the work for each, which is the same with more lanes.
 const LARGE_FRAME_BYTES: usize = 4096;
+/// A message of so many is larger than what is kept of it by far.
+const MANY_CHUNKS: u32 = 256;
 /// Frames that are not acknowledged: each may be the one that a message of the peer's 4096 incomplete ones lacks.
 const WINDOW_FRAMES: usize = 4000;
 
@@ -43,6 +45,17 @@ impl Lanes {
 
     fn stands_still(&self, now: Instant, lane: &Lane) -> bool {
         lane.ledger.since().is_some_and(|since| since + self.patience() <= now)
+    }
+
+    pub(super) fn all_stand_still(&self, now: Instant) -> bool {
+        let mut open = self.all.iter().filter(|lane| lane.open);
+        self.all.len() > 1 && open.all(|lane| self.stands_still(now, lane))
+    }
+
+    /// All that can be written to.
+    pub(super) fn slots(&self) -> Vec<Slot> {
+        let open = self.all.iter().enumerate().filter(|(_, lane)| lane.open);
+        open.map(|(lane, _)| Slot { lane, channel: 0 }).collect()
     }
 
     /// A frame on its way for longer is held up.
@@ -115,10 +128,13 @@ impl Lanes {
         if is_counted(&frame.header) {
             lane.ledger.wrote();
             if several {
-                let bytes = frame.payload.len();
+                let (header, bytes) = (frame.header, frame.payload.len());
                 let number = again.unwrap_or_else(|| self.log.push(now, frame));
                 lane.ledger.note(now, number, bytes);
                 self.look_due.get_or_insert(look_due);
+                if header.seq_len >= MANY_CHUNKS && header.seq_id + 1 == header.seq_len {
+                    self.log.detach(header.stream_id);
+                }
             }
         }
         (lane.rtc, encoded)

@@ -3,6 +3,8 @@
 use super::*;
 use std::ops::RangeInclusive;
 
+pub(super) mod harm;
+
 struct Lanes {
     world: World,
     rng: fastrand::Rng,
