@@ -2,7 +2,6 @@
 //! choose, to keep or to acknowledge. Pages have it, for the size of what they download.
 
 use super::{Context, Link, grace};
-use crate::Error;
 use crate::chunk::{self, Frame, Header, Splitter};
 use crate::error::Period;
 use crate::platform::{RtcId, SessionDescription};
@@ -191,7 +190,7 @@ impl Link {
             .is_some_and(|at| at <= cx.now)
         {
             let reason = format!("the peer has been silent for {}", Period(cx.config.dead_after));
-            self.end(cx, Error::ConnectionLost { reason });
+            self.on_lost(cx, reason);
         }
     }
 }

@@ -184,10 +184,7 @@ impl Link {
             self.hear_out(cx);
             self.control(cx, BYE_ACK, &self.outbox.next_stream_id().to_be_bytes());
         }
-        let settled = self
-            .close
-            .acknowledged
-            .is_some_and(|count| self.inbox.has_all_before(count));
+        let settled = self.is_settled();
         if settled && self.lanes.count() > 1 {
             // Each side has everything. This side's last word counts as heard when all lanes are acknowledged.
             self.close.flushed = self.lanes.are_empty();
@@ -276,9 +273,7 @@ impl Link {
 
     fn on_failed(&mut self, cx: &mut Context<'_>, stage: Stage, reason: String) {
         match self.phase {
-            // All that is left to do was to hear the peer out.
-            Phase::Closing if self.close.answered && !self.close.asked => self.end(cx, by_peer()),
-            Phase::Open | Phase::Closing => self.end(cx, Error::ConnectionLost { reason }),
+            Phase::Open | Phase::Closing => self.on_lost(cx, reason),
             _ => {
                 self.on_progress(stage);
                 self.end(
@@ -290,6 +285,23 @@ impl Link {
                 );
             }
         }
+    }
+
+    /// The transport has broken. That is no fault where all that was left was to hear the peer out, or to know that it
+    /// has heard.
+    pub(super) fn on_lost(&mut self, cx: &mut Context<'_>, reason: String) {
+        let error = match (self.close.asked, self.is_settled()) {
+            (false, _) if self.close.answered => by_peer(),
+            (true, true) => Error::closed("this side closed the connection"),
+            _ => Error::ConnectionLost { reason },
+        };
+        self.end(cx, error);
+    }
+
+    /// Whether each side has everything, as both know.
+    fn is_settled(&self) -> bool {
+        let count = self.close.acknowledged;
+        count.is_some_and(|count| self.inbox.has_all_before(count))
     }
 
     /// What `close` answers when the connection ends with this error.

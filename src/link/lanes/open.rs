@@ -10,10 +10,9 @@
 //!
 //! Numbers are 4 bytes, counts 8 (of code 8: 4), in network byte order. A lane's number is not used again.
 
-use super::super::traffic::{BYE, BYE_ACK, by_peer};
+use super::super::traffic::{BYE, BYE_ACK};
 use super::super::{Context, Link, Phase, grace};
 use super::{MAX_FAILURES, PAUSE};
-use crate::Error;
 use crate::chunk::{Frame, Header, Kind};
 use crate::description::{self, Words};
 use crate::error::Period;
@@ -249,10 +248,7 @@ impl Link {
         while let Some(at) = self.lanes.all.iter().position(is_over) {
             if !self.lose_lane(cx, at, "silent, or not up in time") {
                 let reason = format!("the peer has been silent for {}", Period(cx.config.dead_after));
-                // All that was left to do may have been to hear the peer out.
-                let heard_out = self.close.answered && !self.close.asked;
-                let lost = Error::ConnectionLost { reason };
-                return self.end(cx, if heard_out { by_peer() } else { lost });
+                return self.on_lost(cx, reason);
             }
         }
         let looked = self.lanes.look(now);
