@@ -121,10 +121,11 @@ pub struct Config {
     /// From ProxyStore peers they arrive as they complete.
     pub ordered: bool,
     /// Lanes of a connection between peers of our own kind: the WebRTC connections that carry it at once, each with a
-    /// congestion window and a core of its own. Default 1 to 8: more than one while a large transfer (8 MiB or more) is
-    /// on its way, as many as make it faster. `4..=4` are always four, `1..=1` turns lanes off; at most 32. Of two peers'
-    /// largest numbers the smaller counts. Without `ordered`, or with several `channels`, there is one. Each further lane
-    /// takes about 1 MiB of memory.
+    /// congestion window and a core of its own. Default 1 to 8: more than one while a large transfer (8 MiB, or 1 MiB that
+    /// takes half a second) is on its way at less than 128 MiB/s, as many as make it faster. `4..=4` are always four, for
+    /// instance where a fast transfer has cores to spare; `1..=1` turns lanes off; at most 32. Of two peers' largest
+    /// numbers the smaller counts, of their smallest the larger. Without `ordered`, or with several `channels`, there is
+    /// one, as in a browser. Each further lane takes about 1 MiB of memory.
     pub lanes: RangeInclusive<u8>,
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Once more waits, or has gone without a pause, than a path without loss takes in a moment, or less has taken long, the
 //! rate is measured. Their number is doubled for as long as that makes the transfer a fifth faster, and goes back where it
-//! did not: a single lane takes most of two cores, so on fast paths more only cost. A slow transfer gets all at once: losses
-//! vary its rate too much to be measured, and it cannot cost much.
+//! did not. A slow transfer gets all at once: losses vary its rate too much to be measured, and it cannot cost much. A fast
+//! one gets no more: its path is neither long nor lossy, and a lane takes most of two cores there (loopback, 2 cores: to try
+//! a second one cost up to 9 % of the rate and 10 MiB).
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -24,6 +25,8 @@ const LONG_PERIOD: Duration = Duration::from_secs(1);
 /// Bytes per second below which all lanes are taken unseen: with 1 % loss a lane has 1 to 6 MiB/s, second by second
 /// between none and 30.
 const SLOW: u64 = 32 << 20;
+/// Bytes per second from which there are enough: somewhat more than a gigabit network has.
+const FAST: u64 = 128 << 20;
 
 #[derive(Default)]
 pub(super) struct Demand {
@@ -98,6 +101,8 @@ impl Demand {
             self.wanted = most;
         } else if let Some((fewer, _)) = self.before.filter(useless) {
             self.wanted = fewer;
+        } else if rate >= FAST {
+            (self.settled, self.before) = (false, None); // until it gets slower
         } else if self.wanted < most {
             self.settled = false;
             self.before = Some((self.wanted, rate));
@@ -133,8 +138,10 @@ mod tests {
         assert_eq!(settle(|lanes| (lanes as u64) << 20), 8, "a lossy path");
         assert_eq!(settle(|lanes| (lanes as u64) << 24), 8, "a long path");
         assert_eq!(settle(|_| 100 << 20), 1, "a full path");
+        assert_eq!(settle(|lanes| (lanes as u64) << 28), 1, "a fast path");
+        assert_eq!(settle(|lanes| [0, 90, 130][lanes] << 20), 2, "fast enough with two");
         assert_eq!(
-            settle(|lanes| [0, 200, 300, 0, 400, 0, 0, 0, 250][lanes] << 20),
+            settle(|lanes| [0, 40, 60, 0, 80, 0, 0, 0, 50][lanes] << 20),
             4,
             "few cores"
         );
@@ -147,6 +154,23 @@ mod tests {
             time,
             gone,
             open,
+        }
+    }
+
+    #[test]
+    fn a_fast_transfer_that_gets_slow_wants_more() {
+        let (mut demand, mut now, mut gone) = (Demand::default(), Instant::now(), 0);
+        for (rate, wanted) in [(FAST, 1), (FAST, 1), (SLOW * 2, 2)] {
+            for _ in 0..2 {
+                let load = Load {
+                    gone,
+                    ..load(LARGE_BYTES, Duration::ZERO)
+                };
+                demand.look(now, &(1..=8), &load);
+                now += LONG_PERIOD;
+                gone += rate;
+            }
+            assert_eq!(demand.wanted, wanted, "{rate}");
         }
     }
 
