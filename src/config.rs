@@ -125,7 +125,7 @@ pub struct Config {
     /// takes half a second) is on its way at less than 128 MiB/s, as many as make it faster. `4..=4` are always four, for
     /// instance where a fast transfer has cores to spare; `1..=1` turns lanes off; at most 32. Of two peers' largest
     /// numbers the smaller counts, of their smallest the larger. Without `ordered`, or with several `channels`, there is
-    /// one, as in a browser. Each further lane takes about 1 MiB of memory.
+    /// one, as in a browser. A further lane takes 1 MiB of memory and, while it carries much, up to 5 at the sender.
     pub lanes: RangeInclusive<u8>,
 }
 
