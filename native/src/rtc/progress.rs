@@ -19,13 +19,15 @@ const DELAYED_ACK: Duration = Duration::from_millis(230);
 const UNKNOWN: Duration = Duration::from_millis(250);
 /// Times in a row that the engine's timer is hastened. A peer that does not read looks the same, and gains nothing.
 const MAX_TRIES: u32 = 4;
-/// Bytes that may be on their way for every millisecond of the shortest round trip: 20 MiB/s.
+/// Bytes that may be on their way for every millisecond of the shortest round trip: 20 MiB/s, and to a prompt peer,
+/// which has larger socket buffers, 80.
 const BYTES_PER_MS: u128 = 20 << 10;
+const PROMPT_BYTES_PER_MS: u128 = 80 << 10;
 /// After data got lost it is half as many, down to 1/64, until so many round trips have gone well.
 const CALM: u32 = 100;
 const MAX_HALVINGS: u32 = 6;
 /// The largest send buffer that a long path gives.
-const MAX_SEND_BUFFER: usize = 1 << 20;
+const MAX_SEND_BUFFER: usize = 4 << 20;
 
 /// What one connection's writer has seen of its data's way.
 #[derive(Debug)]
@@ -142,8 +144,9 @@ impl Progress {
     /// Bytes that may be outstanding, for a send buffer meant for a short path. A burst must fit into the receiver's
     /// socket buffer, but on a longer path its packets do not come all at once.
     pub(super) fn send_buffer(&self, on_short_path: usize) -> usize {
+        let per_ms = if self.prompt { PROMPT_BYTES_PER_MS } else { BYTES_PER_MS };
         let micros = self.shortest.map_or(0, |shortest| shortest.as_micros());
-        let more = usize::try_from(micros * BYTES_PER_MS / 1000).unwrap_or(usize::MAX);
+        let more = usize::try_from(micros * per_ms / 1000).unwrap_or(usize::MAX);
         on_short_path
             .saturating_add(more >> self.halvings)
             .min(MAX_SEND_BUFFER.max(on_short_path))
@@ -218,6 +221,6 @@ mod tests {
         assert_eq!(long, (48 << 10) + 40 * (20 << 10));
         progress.hastened(now);
         assert!(progress.send_buffer(48 << 10) < long * 11 / 20);
-        assert_eq!(progress.send_buffer(2 << 20), 2 << 20);
+        assert_eq!(progress.send_buffer(5 << 20), 5 << 20);
     }
 }
