@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Beyond round trips: a busy machine does not answer at once.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(10);
 /// Beyond that for a peer that is not prompt: it may keep back the acknowledgement of a lone packet, by RFC 9260 200 ms.
 const DELAYED_ACK: Duration = Duration::from_millis(230);
 /// Where no round trip is known.
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(progress.overdue_at(), None);
         progress.wrote(began, 1000);
         let mut now = began;
-        for wait in [24, 48, 96, 192] {
+        for wait in [14, 28, 56, 112] {
             assert_eq!(progress.overdue_at(), Some(now + wait * MS));
             now += wait * MS;
             progress.counted(now, 1000, true);
@@ -180,14 +180,14 @@ mod tests {
         }
         assert_eq!(progress.overdue_at(), None);
         progress.counted(now, 400, false);
-        assert_eq!(progress.overdue_at(), Some(now + 24 * MS));
+        assert_eq!(progress.overdue_at(), Some(now + 14 * MS));
         progress.counted(now, 0, true);
         assert_eq!(progress.overdue_at(), None);
     }
 
     #[test]
     fn a_peer_may_delay_its_acknowledgements_unless_it_says_that_it_does_not() {
-        for (prompt, wait) in [(true, 24), (false, 254)] {
+        for (prompt, wait) in [(true, 14), (false, 244)] {
             let (mut progress, now) = connected(prompt, MS);
             progress.wrote(now, 1);
             assert_eq!(progress.overdue_at(), Some(now + wait * MS));
