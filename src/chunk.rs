@@ -179,7 +179,7 @@ pub fn encode(header: &Header, payload: &[u8]) -> BytesMut {
 /// chunk: ProxyStore's receiver takes it, though its sender never sends one.
 #[derive(Debug, Clone)]
 pub struct Splitter {
-    body: Bytes,
+    body: Message,
     max_payload: usize,
     /// Where the next chunk begins.
     offset: usize,
@@ -195,10 +195,9 @@ impl Splitter {
     pub fn new(message: Message, stream_id: u32, max_payload: usize) -> Self {
         let max_payload = max_payload.max(LONGEST_CODE_POINT);
         let kind = Kind::of(&message);
-        let body = message.into_bytes();
         let chunks = match kind {
-            Kind::Text => count_text_chunks(&body, max_payload),
-            _ => body.len().div_ceil(max_payload),
+            Kind::Text => count_text_chunks(message.as_bytes(), max_payload),
+            _ => message.len().div_ceil(max_payload),
         };
         let header = Header {
             kind,
@@ -207,7 +206,11 @@ impl Splitter {
             seq_len: u32::try_from(chunks.max(1)).unwrap_or(u32::MAX),
         };
         Self {
-            body,
+            // Then it can be sliced, which only lanes need.
+            body: match cfg!(feature = "lanes") {
+                true => message.into_bytes().into(),
+                false => message,
+            },
             max_payload,
             offset: 0,
             header,
@@ -220,9 +223,10 @@ impl Splitter {
     }
 
     /// The next chunk as it is; its payload is a slice of the message, not a copy.
+    #[cfg(feature = "lanes")]
     pub fn next_frame(&mut self) -> Option<Frame> {
         let (header, payload) = self.advance()?;
-        let payload = self.body.slice(payload);
+        let payload = self.body.clone().into_bytes().slice(payload);
         Some(Frame { header, payload })
     }
 
@@ -230,7 +234,7 @@ impl Splitter {
     fn advance(&mut self) -> Option<(Header, Range<usize>)> {
         self.next_seq_id()?;
         let (start, header) = (self.offset, self.header);
-        let rest = &self.body[start..];
+        let rest = &self.body.as_bytes()[start..];
         let bytes = match header.kind {
             Kind::Text => text_chunk_end(rest, self.max_payload),
             _ => rest.len().min(self.max_payload),
@@ -257,7 +261,7 @@ impl Iterator for Splitter {
 
     fn next(&mut self) -> Option<BytesMut> {
         let (header, payload) = self.advance()?;
-        Some(encode(&header, &self.body[payload]))
+        Some(encode(&header, &self.body.as_bytes()[payload]))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -46,13 +46,14 @@ enum Woken {
 impl<P: Platform> Driver<P> {
     pub(crate) fn new(
         platform: P,
-        router: Router,
+        mut router: Router,
         url: String,
         config: Arc<Config>,
         calls: mpsc::UnboundedReceiver<Call>,
         hub: Arc<Hub>,
     ) -> Self {
         let (sink, events) = Events::channel();
+        router.prompt = P::PROMPT;
         Self {
             platform,
             router,

@@ -52,6 +52,8 @@ pub enum RtcCommand {
         offer: String,
         /// Bytes that may be written to the engine and not yet acknowledged, over all channels.
         send_buffer: usize,
+        /// Whether the peer's platform is [`Platform::PROMPT`].
+        prompt: bool,
     },
     /// Apply the remote answer to our offer.
     Complete {
@@ -59,6 +61,8 @@ pub enum RtcCommand {
         answer: String,
         /// As in [`RtcCommand::Answer`].
         send_buffer: usize,
+        /// As in [`RtcCommand::Answer`].
+        prompt: bool,
     },
     /// A candidate that came apart from its description: `candidate:…`, without `a=`.
     AddCandidate {
@@ -207,6 +211,9 @@ pub trait Platform {
     type Rtc: Rtc;
     /// Its WebSockets.
     type Socket: Socket;
+    /// Whether its peer connections acknowledge every packet at once, take a burst of 1 MiB, and keep to both when they
+    /// send to a peer that does not. Peers of our own kind are told by the word `prompt`.
+    const PROMPT: bool = false;
 
     /// The time.
     fn now(&self) -> Instant;

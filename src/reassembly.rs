@@ -1,7 +1,7 @@
 //! Chunks in, messages out, in whatever order they come, with bounded memory.
 //!
-//! A peer that breaks the rules loses the message it broke them in and nothing else. Nothing is allocated by what a
-//! peer declares, only by what it has sent.
+//! A peer that breaks the rules loses the message it broke them in and nothing else. What a peer declares
+//! allocates little: at most 16 times what it has sent, and beyond 1 MiB a quarter more.
 
 use crate::Message;
 use crate::chunk::{Frame, Header, Kind};

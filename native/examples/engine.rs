@@ -94,9 +94,17 @@ async fn connect() -> (Side, Side) {
         ordered: true,
     });
     let offer = a.description().await;
-    b.rtc.execute(RtcCommand::Answer { offer, send_buffer });
+    b.rtc.execute(RtcCommand::Answer {
+        offer,
+        send_buffer,
+        prompt: true,
+    });
     let answer = b.description().await;
-    a.rtc.execute(RtcCommand::Complete { answer, send_buffer });
+    a.rtc.execute(RtcCommand::Complete {
+        answer,
+        send_buffer,
+        prompt: true,
+    });
     a.opened().await;
     b.opened().await;
     (a, b)

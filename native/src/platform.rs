@@ -68,6 +68,7 @@ impl Native {
 impl Platform for Native {
     type Rtc = NativeRtc;
     type Socket = NativeSocket;
+    const PROMPT: bool = true;
 
     #[allow(clippy::disallowed_methods)] // this is the platform that the others ask
     fn now(&self) -> Instant {

@@ -72,6 +72,8 @@ impl std::fmt::Display for State {
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
     pub(crate) config: &'a Config,
+    /// Whether our platform is [`Platform::PROMPT`](crate::platform::Platform::PROMPT).
+    pub(crate) prompt: bool,
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) next_rtc: &'a mut u64,
     pub(crate) by_rtc: &'a mut SortedMap<RtcId, LinkId>,

@@ -8,12 +8,14 @@ use crate::description::{self, Description, Words};
 use crate::json;
 use crate::platform::{RtcCommand, SdpType, SessionDescription};
 use crate::router::{Output, Reply};
-use crate::{Config, Error, Stage};
+use crate::{Error, Stage};
 
 /// Bytes in the engine's hands towards our own kind. Larger gained nothing in throughput and cost its size in memory.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 /// The same towards ProxyStore: its 208 KiB UDP socket buffer overflows beyond, and each overflow costs a second.
 const PROXYSTORE_SEND_BUFFER_BYTES: usize = 64 << 10;
+/// The same from a native program to a page: Chromium's socket buffer takes some 56 packets, 64 KiB.
+const PAGE_SEND_BUFFER_BYTES: usize = 48 << 10;
 /// Data channels of one connection: more are nobody's honest wish.
 const MAX_CHANNELS: usize = 64;
 
@@ -26,6 +28,8 @@ pub(super) struct Agreed {
     pub(super) ordered: bool,
     /// Closing is announced and acknowledged.
     pub(super) bye: bool,
+    /// The peer's platform is [`Platform::PROMPT`](crate::platform::Platform::PROMPT).
+    pub(super) prompt: bool,
     max_payload: usize,
     /// Bytes that one lane may have in the engine's hands.
     pub(super) buffer: usize,
@@ -36,13 +40,19 @@ pub(super) struct Agreed {
 }
 
 impl Agreed {
-    fn new(remote: &str, config: &Config) -> Self {
+    fn new(remote: &str, cx: &Context<'_>) -> Self {
+        let config = cx.config;
         let words = Words::parse(remote);
         let has = |word| words.as_ref().is_some_and(|words| words.contains(word));
         let crosspeer = words.is_some();
-        let (ordered, bye) = (config.ordered && has("ordered"), has("bye"));
+        let (ordered, bye, prompt) = (config.ordered && has("ordered"), has("bye"), has("prompt"));
         let lanes = words.as_ref().filter(|_| MAY_BE_SEVERAL);
         let lanes = lanes.and_then(|words| words.get("lanes")?.parse().ok());
+        let buffer = match crosspeer {
+            false => PROXYSTORE_SEND_BUFFER_BYTES,
+            true if cx.prompt && !prompt => PAGE_SEND_BUFFER_BYTES,
+            true => SEND_BUFFER_BYTES,
+        };
         let largest = description::max_message_size(remote)
             .saturating_sub(HEADER_BYTES)
             .max(64);
@@ -50,23 +60,20 @@ impl Agreed {
             crosspeer,
             ordered,
             bye,
+            prompt,
             // What is sent again can be told from what is new only in order.
             lanes: lanes
                 .filter(|_| ordered && bye)
                 .unwrap_or(1)
                 .min(usize::from(*config.lanes.end()))
                 .max(1),
-            max_payload: largest.min(if crosspeer {
+            max_payload: largest.min(if buffer == SEND_BUFFER_BYTES {
                 config.chunk_bytes
             } else {
                 PROXYSTORE_CHUNK_BYTES
             }),
             max_message: words.as_ref().and_then(|words| words.get("max")?.parse::<u64>().ok()),
-            buffer: if crosspeer {
-                SEND_BUFFER_BYTES
-            } else {
-                PROXYSTORE_SEND_BUFFER_BYTES
-            },
+            buffer,
         }
     }
 
@@ -98,8 +105,12 @@ impl Link {
         self.open_channels.clear();
         self.remote_ufrag = description::ice_ufrag(offer).map(str::to_owned);
         self.agree(cx, offer);
-        let (offer, send_buffer) = (description::prepare_remote(offer), self.agreed.buffer);
-        self.command(cx, RtcCommand::Answer { offer, send_buffer });
+        let command = RtcCommand::Answer {
+            offer: description::prepare_remote(offer),
+            send_buffer: self.agreed.buffer,
+            prompt: self.agreed.prompt,
+        };
+        self.command(cx, command);
     }
 
     /// Takes the answer to our offer; one that is for another offer, or comes twice, is ignored.
@@ -119,8 +130,12 @@ impl Link {
         self.phase = Phase::Establishing;
         self.stage = Stage::Ice;
         self.release_candidates();
-        let (answer, send_buffer) = (description::prepare_remote(answer), self.agreed.buffer);
-        self.command(cx, RtcCommand::Complete { answer, send_buffer });
+        let command = RtcCommand::Complete {
+            answer: description::prepare_remote(answer),
+            send_buffer: self.agreed.buffer,
+            prompt: self.agreed.prompt,
+        };
+        self.command(cx, command);
     }
 
     /// The engine has described itself: this is to be signalled.
@@ -132,7 +147,7 @@ impl Link {
         }
         self.local_ufrag = description::ice_ufrag(&local.sdp).map(str::to_owned);
         self.has_candidates = description::candidates(&local.sdp).next().is_some();
-        let sdp = description::prepare_local(&local.sdp, &self.words(cx.config, offer));
+        let sdp = description::prepare_local(&local.sdp, &self.words(cx, offer));
         let sdp = self.withhold(sdp, offer);
         let description = Description::Session(SessionDescription {
             sdp_type: local.sdp_type,
@@ -152,15 +167,18 @@ impl Link {
         }
     }
 
-    fn words(&self, config: &Config, offer: bool) -> Words {
+    fn words(&self, cx: &Context<'_>, offer: bool) -> Words {
         let mut words = Words::new();
         words.insert("bye");
-        if config.ordered {
+        if cx.prompt {
+            words.insert("prompt");
+        }
+        if cx.config.ordered {
             words.insert("ordered");
         }
-        words.insert(&format!("max={}", config.max_message_bytes));
-        if MAY_BE_SEVERAL && *config.lanes.end() > 1 {
-            words.insert(&format!("lanes={}", config.lanes.end()));
+        words.insert(&format!("max={}", cx.config.max_message_bytes));
+        if MAY_BE_SEVERAL && *cx.config.lanes.end() > 1 {
+            words.insert(&format!("lanes={}", cx.config.lanes.end()));
         }
         if let (false, Some(ufrag)) = (offer, &self.remote_ufrag) {
             words.insert(&format!("for={ufrag}"));
@@ -226,7 +244,7 @@ impl Link {
     }
 
     fn agree(&mut self, cx: &mut Context<'_>, remote: &str) {
-        self.agreed = Agreed::new(remote, cx.config);
+        self.agreed = Agreed::new(remote, cx);
         if self.agreed.ordered {
             self.inbox
                 .keep_order(cx.config.max_message_bytes, MAY_BE_SEVERAL && self.agreed.lanes > 1);

@@ -25,17 +25,13 @@ pub(super) fn next_piece(splitter: &mut Splitter) -> Option<Piece> {
 
 /// At most one.
 pub(super) struct Lanes {
-    only: Option<Lane>,
-    /// Bytes that each channel may have in the platform's hands.
-    high_water: usize,
-}
-
-pub(super) struct Lane {
-    pub(super) rtc: RtcId,
+    only: Option<RtcId>,
     /// By channel; none until they are open.
     in_flight: Vec<usize>,
+    /// Bytes that each channel may have in the platform's hands.
+    high_water: usize,
     /// Bytes of frames not yet acknowledged to the platform.
-    pub(super) owed: usize,
+    owed: usize,
     silent_since: Option<Instant>,
 }
 
@@ -50,32 +46,29 @@ impl Lanes {
     pub(super) fn new() -> Self {
         Self {
             only: None,
+            in_flight: Vec::new(),
             high_water: 0,
+            owed: 0,
+            silent_since: None,
         }
     }
 
     pub(super) fn restart(&mut self, rtc: RtcId) {
-        self.only = Some(Lane {
-            rtc,
-            in_flight: Vec::new(),
-            owed: 0,
-            silent_since: None,
-        });
+        *self = Self::new();
+        self.only = Some(rtc);
     }
 
     pub(super) fn open_first(&mut self, channels: usize, high_water: usize) {
-        self.high_water = high_water;
-        if let Some(lane) = &mut self.only {
-            lane.in_flight = vec![0; channels];
-        }
+        (self.in_flight, self.high_water) = (vec![0; channels], high_water);
     }
 
-    pub(super) fn find(&self, rtc: RtcId) -> Option<usize> {
-        (self.first() == Some(rtc)).then_some(0)
+    /// Only the events of the one that there is are the link's.
+    pub(super) fn find(&self, _: RtcId) -> Option<usize> {
+        Some(0)
     }
 
     pub(super) fn first(&self) -> Option<RtcId> {
-        Some(self.only.as_ref()?.rtc)
+        self.only
     }
 
     pub(super) fn count(&self) -> usize {
@@ -90,43 +83,40 @@ impl Lanes {
         true
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
-        self.only.iter_mut()
+    pub(super) fn take_owed(&mut self) -> impl Iterator<Item = (RtcId, usize)> {
+        let bytes = std::mem::take(&mut self.owed);
+        self.only.filter(|_| bytes > 0).map(|rtc| (rtc, bytes)).into_iter()
     }
 
     pub(super) fn drain(&mut self) -> impl Iterator<Item = RtcId> {
-        self.only.take().map(|lane| lane.rtc).into_iter()
+        self.silent_since = None;
+        self.only.take().into_iter()
     }
 
     pub(super) fn set_responsive(&mut self, now: Instant, _: usize, responsive: bool) {
-        if let Some(lane) = &mut self.only {
-            lane.silent_since = (!responsive).then(|| lane.silent_since.unwrap_or(now));
-        }
+        self.silent_since = (!responsive).then(|| self.silent_since.unwrap_or(now));
     }
 
     pub(super) fn received(&mut self, _: Instant, _: usize, bytes: usize, _: bool) -> bool {
-        if let Some(lane) = &mut self.only {
-            lane.owed += bytes;
-        }
+        self.owed += bytes;
         false
     }
 
     pub(super) fn next_deadline(&self, grace: Duration) -> Option<Instant> {
-        Some(self.only.as_ref()?.silent_since? + grace)
+        Some(self.silent_since? + grace)
     }
 
     /// Where the next chunk can go now: by ProxyStore's rule, by its number.
     pub(super) fn room(&self, _: Instant, seq_id: u32) -> Option<Slot> {
-        let Lane { rtc, in_flight, .. } = self.only.as_ref()?;
-        let channel = (seq_id as usize).checked_rem(in_flight.len())?;
-        (in_flight[channel] < self.high_water).then_some(Slot {
-            rtc: *rtc,
+        let channel = (seq_id as usize).checked_rem(self.in_flight.len())?;
+        (self.in_flight[channel] < self.high_water).then_some(Slot {
+            rtc: self.only?,
             channel: channel as u16,
         })
     }
 
     pub(super) fn any(&self, _: Instant) -> Option<Slot> {
-        let (rtc, channel) = (self.first()?, 0);
+        let (rtc, channel) = (self.only?, 0);
         Some(Slot { rtc, channel })
     }
 
@@ -135,20 +125,16 @@ impl Lanes {
     }
 
     pub(super) fn write(&mut self, _: Instant, slot: Slot, piece: Piece, _: Option<u64>) -> (RtcId, BytesMut) {
-        if let Some(in_flight) = self.in_flight(slot.channel) {
+        if let Some(in_flight) = self.in_flight.get_mut(usize::from(slot.channel)) {
             *in_flight += piece.len();
         }
         (slot.rtc, piece)
     }
 
     pub(super) fn written(&mut self, _: Instant, _: usize, channel: u16, bytes: usize) {
-        if let Some(in_flight) = self.in_flight(channel) {
+        if let Some(in_flight) = self.in_flight.get_mut(usize::from(channel)) {
             *in_flight = in_flight.saturating_sub(bytes);
         }
-    }
-
-    fn in_flight(&mut self, channel: u16) -> Option<&mut usize> {
-        self.only.as_mut()?.in_flight.get_mut(usize::from(channel))
     }
 }
 

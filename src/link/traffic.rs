@@ -120,9 +120,8 @@ impl Link {
         if (behind && !several) || self.inbox.is_overrun(closing) {
             return;
         }
-        for lane in self.lanes.iter_mut().filter(|lane| lane.owed > 0) {
-            let bytes = std::mem::take(&mut lane.owed);
-            cx.command(lane.rtc, RtcCommand::Consumed { bytes });
+        for (rtc, bytes) in self.lanes.take_owed() {
+            cx.command(rtc, RtcCommand::Consumed { bytes });
         }
     }
 

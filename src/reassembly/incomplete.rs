@@ -11,6 +11,9 @@ use web_time::Instant;
 /// header, rounded up.
 const WAITING_CHUNK_OVERHEAD: usize = 192;
 
+/// Bytes of a message that fit into its first buffer, if its first chunk has a sixteenth of them.
+const FIRST_BUFFER_BYTES: usize = 1 << 20;
+
 /// Bytes that keeping an incomplete message takes, beside its chunks, rounded up.
 const MESSAGE_OVERHEAD: usize = 512;
 
@@ -102,14 +105,17 @@ impl Incomplete {
         true
     }
 
-    /// By how many bytes beyond its length the buffer grows for a chunk: by a quarter, so that each byte is moved a
-    /// few times at most, but not beyond the message's likely or allowed size, nor by more than half the room.
+    /// By how many bytes beyond its length the buffer grows for a chunk: at first to 16 times as many, then by a quarter,
+    /// so that each byte is moved a few times at most, but not beyond the message's likely or allowed size, nor by more
+    /// than half the room.
     fn growth(&self, payload_len: usize, room: usize, max_bytes: usize) -> usize {
         let len = self.buffer.len() + payload_len;
         let likely = (len as u64).saturating_mul(self.seq_len.into()) / (u64::from(self.merged) + 1);
         let likely = usize::try_from(likely).unwrap_or(usize::MAX);
         let spare = self.buffer.capacity() - self.buffer.len();
+        let first = len.saturating_mul(16).min(FIRST_BUFFER_BYTES).saturating_sub(len);
         let step = (len / 4)
+            .max(first)
             .min(likely.saturating_sub(len))
             .min(max_bytes.saturating_sub(len))
             .min((room + spare).saturating_sub(payload_len) / 2);

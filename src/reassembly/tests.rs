@@ -181,11 +181,11 @@ fn an_absurd_number_of_chunks_is_refused() {
 }
 
 #[test]
-fn nothing_is_allocated_by_what_is_declared() {
+fn what_is_declared_allocates_no_more_than_16_times_what_was_sent() {
     let mut reassembly = Reassembly::new(Limits::default());
     reassembly.insert(start(), bytes(0, 0, 1 << 30, [0; 1000])).unwrap();
     assert!(
-        reassembly.incomplete_bytes() < 2000,
+        reassembly.incomplete_bytes() < 17_000,
         "{}",
         reassembly.incomplete_bytes()
     );
@@ -241,7 +241,7 @@ fn a_large_message_is_held_about_once() {
         let done = reassembly.insert(now, bytes(0, seq_id, count, &chunk)).unwrap();
         assert_eq!(done.is_some(), seq_id == count - 1);
         let received = (seq_id as usize + 1) * chunk.len();
-        assert!(reassembly.incomplete_bytes() <= received + received / 4 + 1024);
+        assert!(reassembly.incomplete_bytes() <= (received + received / 4).max(1 << 20) + 1024);
         assert!(reassembly.incomplete_bytes() <= (64 << 20) + 1024);
     }
     assert_eq!(reassembly.incomplete_bytes(), 0);

@@ -85,6 +85,8 @@ pub enum Output {
 /// All connections of one peer, and its relay session.
 pub struct Router {
     config: Arc<Config>,
+    /// Whether the platform is [`Platform::PROMPT`](crate::platform::Platform::PROMPT).
+    pub(crate) prompt: bool,
     mode: Mode,
     url: String,
     me: Registration,
@@ -112,6 +114,7 @@ impl Router {
         let session = Session::new(me.clone(), config.reconnect.clone(), seed);
         Self {
             config,
+            prompt: false,
             mode,
             url,
             me,
@@ -220,6 +223,7 @@ impl Router {
         let mut cx = Context {
             now,
             config: &self.config,
+            prompt: self.prompt,
             out: &mut self.out,
             next_rtc: &mut self.next_rtc,
             by_rtc: &mut self.by_rtc,

@@ -45,6 +45,7 @@ impl Stack for Engine {
         rtc.execute(RtcCommand::Answer {
             offer,
             send_buffer: SEND_BUFFER,
+            prompt: true,
         });
         signal::write(&mut stream, &description(&mut events).await?).await?;
         EngineLink::opened(rtc, events).await
@@ -60,6 +61,7 @@ impl Stack for Engine {
         rtc.execute(RtcCommand::Complete {
             answer,
             send_buffer: SEND_BUFFER,
+            prompt: true,
         });
         EngineLink::opened(rtc, events).await
     }

@@ -6,6 +6,7 @@
 use super::gate::Gate;
 use super::observer::News;
 use super::pace::Pace;
+use super::progress::Progress;
 use bytes::BytesMut;
 use crosspeer::platform::{Event, Events, READ_AHEAD_BYTES, RtcEvent, RtcId};
 use futures_util::poll;
@@ -15,9 +16,11 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 
+/// SCTP's minimum RTO, a constant in the engine: so much its clock is set forward when nothing gets through.
+const RTO_MIN: Duration = Duration::from_secs(1);
 /// How long a writer waits for the driver's next round before it looks by itself.
 const RECHECK: Duration = Duration::from_millis(50);
 /// Events that a reader finds waiting, one after another, when it counts as stalled: half of the engine's queue.
@@ -213,6 +216,8 @@ async fn search(gate: &Gate, pace: &Pace) {
 pub(super) enum Write {
     /// The next channel number is this one.
     Attach(Arc<dyn DataChannel>),
+    /// The connection is up, with a peer like this.
+    Connected(Receiver),
     Frame {
         channel: u16,
         frame: BytesMut,
@@ -220,29 +225,55 @@ pub(super) enum Write {
     Flush,
 }
 
+/// To whom a connection's data goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Receiver {
+    /// Bytes that may be outstanding on a short path.
+    pub(super) send_buffer: usize,
+    /// Whether it acknowledges at once.
+    pub(super) prompt: bool,
+    /// As ICE has measured it.
+    pub(super) round_trip: Option<Duration>,
+}
+
 /// Carries out writes until the queue ends.
 pub(super) struct Writer {
     channels: Vec<Arc<dyn DataChannel>>,
-    /// At least what the engine has outstanding; counting it anew takes the engine's lock.
-    outstanding: usize,
-    send_buffer: Arc<AtomicUsize>,
+    progress: Progress,
+    send_buffer: usize,
+    /// For how long a peer may be silent before it is reported.
+    silent_after: Duration,
     reports: Reports,
 }
 
 impl Writer {
-    pub(super) fn new(send_buffer: Arc<AtomicUsize>, reports: Reports) -> Self {
+    pub(super) fn new(silent_after: Duration, reports: Reports) -> Self {
         Self {
             channels: Vec::new(),
-            outstanding: 0,
-            send_buffer,
+            progress: Progress::new(Instant::now()),
+            send_buffer: 0,
+            silent_after,
             reports,
         }
     }
 
     pub(super) async fn run(mut self, mut queue: UnboundedReceiver<Write>) {
-        while let Some(write) = queue.recv().await {
+        loop {
+            let next = match self.progress.overdue_at() {
+                Some(at) => timeout_at(at, queue.recv()).await,
+                None => Ok(queue.recv().await),
+            };
+            let Ok(next) = next else {
+                self.count(false).await;
+                continue;
+            };
+            let Some(write) = next else { return };
             match write {
                 Write::Attach(channel) => self.channels.push(channel),
+                Write::Connected(to) => {
+                    self.send_buffer = to.send_buffer;
+                    self.progress.connected(to.prompt, to.round_trip);
+                }
                 Write::Frame { channel, frame } => self.write(channel, frame).await,
                 Write::Flush => {
                     self.wait_for(0).await;
@@ -265,35 +296,48 @@ impl Writer {
             }
             return;
         }
-        self.outstanding += bytes;
-        let room_for_one_more = self.send_buffer.load(Relaxed).saturating_sub(bytes);
+        self.progress.wrote(Instant::now(), bytes);
+        let room_for_one_more = self.progress.send_buffer(self.send_buffer).saturating_sub(bytes);
         self.wait_for(room_for_one_more).await;
         self.reports.event(RtcEvent::Written { channel, bytes });
     }
 
     /// Waits until no more than `limit` bytes are outstanding.
     async fn wait_for(&mut self, limit: usize) {
-        if limit > 0 && self.outstanding <= limit {
+        // Counting takes the engine's lock.
+        if limit > 0 && self.progress.outstanding() <= limit {
             return;
         }
         let pace = Arc::clone(&self.reports.pace);
+        let mut waited = false;
         loop {
             let mut turn = std::pin::pin!(pace.turn());
             turn.as_mut().enable();
-            self.outstanding = self.count().await;
-            if self.outstanding <= limit {
+            self.count(waited).await;
+            if self.progress.outstanding() <= limit {
                 return;
             }
-            let _ = timeout(RECHECK, turn).await;
+            let recheck = Instant::now() + RECHECK;
+            let until = self.progress.overdue_at().map_or(recheck, |at| at.min(recheck));
+            waited = timeout_at(until, turn).await.is_ok();
         }
     }
 
-    /// Bytes the peer has not acknowledged, over all channels. A closed channel has none.
-    async fn count(&self) -> usize {
+    /// Bytes the peer has not acknowledged, over all channels (a closed one has none); and if they do not become fewer,
+    /// has the engine send them again. `at_once` if nothing has happened since the last change.
+    async fn count(&mut self, at_once: bool) {
         let mut sum = 0;
         for channel in &self.channels {
             sum += channel.outstanding_bytes().await.unwrap_or(0);
         }
-        sum
+        let now = Instant::now();
+        self.progress.counted(now, sum, at_once);
+        if self.progress.overdue_at().is_some_and(|at| at <= now) {
+            // What is skipped and the silence before it must not amount to `silent_after`.
+            self.reports
+                .pace
+                .skip(RTO_MIN.min(self.silent_after / 2), self.silent_after / 4);
+            self.progress.hastened(now);
+        }
     }
 }

@@ -3,13 +3,15 @@
 //! [`NativeRtc`] is the handle; an `actor` task owns the engine's connection and turns its news into
 //! [`RtcEvent`](crosspeer::platform::RtcEvent)s. Frames go around it: `channel` reads and writes them.
 //! What the engine needs so that it is fast and never stalls is in `setup` (settings), `runtime` (socket buffers),
-//! `pace` (when it looks again) and `gate` (what it must not hear yet).
+//! `pace` (when it looks again, and its clock), `gate` (what it must not hear yet) and `progress` (whether data still
+//! gets through).
 
 mod actor;
 mod channel;
 mod gate;
 mod observer;
 mod pace;
+mod progress;
 mod runtime;
 mod setup;
 #[cfg(test)]

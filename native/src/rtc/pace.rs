@@ -41,6 +41,10 @@ pub(super) struct Pace {
     hastening: AtomicBool,
     /// Whether the driver is dealing with datagrams.
     receiving: AtomicBool,
+    /// Milliseconds that the driver's clock is ahead.
+    ahead: AtomicU64,
+    /// Milliseconds after `origin` when the last datagram came; 0 once it has been made use of.
+    last_datagram: AtomicU64,
 }
 
 impl Pace {
@@ -53,6 +57,8 @@ impl Pace {
             ending: AtomicBool::new(false),
             hastening: AtomicBool::new(false),
             receiving: AtomicBool::new(false),
+            ahead: AtomicU64::new(0),
+            last_datagram: AtomicU64::new(0),
         })
     }
 
@@ -90,12 +96,28 @@ impl Pace {
     pub(super) fn received(&self) {
         if self.hastening.load(Relaxed) {
             self.receiving.store(true, Relaxed);
+            let now = self.origin.elapsed().as_millis();
+            self.last_datagram
+                .store(u64::try_from(now).unwrap_or(u64::MAX), Relaxed);
         }
+    }
+
+    /// Sets the driver's clock forward, so that a timer that waits is due earlier by `time`. But never twice in a silence
+    /// of the peer, nor when it has lasted for `silence` already, so that ICE does not take the peer for dead.
+    pub(super) fn skip(&self, time: Duration, silence: Duration) -> bool {
+        let last = Duration::from_millis(self.last_datagram.swap(0, Relaxed));
+        let fresh = !last.is_zero() && self.origin.elapsed().saturating_sub(last) < silence;
+        if fresh {
+            let time = u64::try_from(time.as_millis()).unwrap_or(0);
+            self.ahead.fetch_add(time, Relaxed);
+            self.nudge();
+        }
+        fresh
     }
 
     /// The driver's clock.
     pub(super) fn now(&self) -> Instant {
-        let now = Instant::now();
+        let now = Instant::now() + self.ahead();
         if self.receiving.load(Relaxed) && !self.ending.load(Relaxed) {
             now - ACK_DELAY
         } else {
@@ -103,10 +125,14 @@ impl Pace {
         }
     }
 
+    fn ahead(&self) -> Duration {
+        Duration::from_millis(self.ahead.load(Relaxed))
+    }
+
     /// The driver's sleep, for a time reckoned from [`Pace::now`].
     pub(super) fn sleep(self: &Arc<Self>, time: Duration) -> impl Future<Output = ()> + Send + use<> {
         self.turned.notify_waiters();
-        let wake = self.now() + time.min(Duration::from_secs(86_400));
+        let wake = self.now() + time.min(Duration::from_secs(86_400)) - self.ahead();
         self.receiving.store(false, Relaxed);
         let this = Arc::clone(self);
         async move {

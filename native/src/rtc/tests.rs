@@ -77,9 +77,17 @@ impl Side {
         let send_buffer = SEND_BUFFER;
         self.rtc.execute(RtcCommand::Offer { channels, ordered });
         let offer = self.description(SdpType::Offer).await;
-        other.rtc.execute(RtcCommand::Answer { offer, send_buffer });
+        other.rtc.execute(RtcCommand::Answer {
+            offer,
+            send_buffer,
+            prompt: true,
+        });
         let answer = other.description(SdpType::Answer).await;
-        self.rtc.execute(RtcCommand::Complete { answer, send_buffer });
+        self.rtc.execute(RtcCommand::Complete {
+            answer,
+            send_buffer,
+            prompt: true,
+        });
     }
 
     /// Waits for all channels; returns their labels by number.
@@ -302,6 +310,7 @@ async fn a_description_that_is_none_fails_at_the_peers_stage() {
         side.rtc.execute(RtcCommand::Answer {
             offer: offer.into(),
             send_buffer: SEND_BUFFER,
+            prompt: true,
         });
         let stage = side
             .until(|event| match event {

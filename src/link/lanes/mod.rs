@@ -98,9 +98,9 @@ pub(super) struct Lanes {
 }
 
 /// One peer connection.
-pub(super) struct Lane {
-    pub(super) number: u32,
-    pub(super) rtc: RtcId,
+struct Lane {
+    number: u32,
+    rtc: RtcId,
     /// Whether it can be written to.
     open: bool,
     /// Whether its offer is out, or being made.
@@ -108,8 +108,8 @@ pub(super) struct Lane {
     /// By channel; only a single lane may have several.
     in_flight: Vec<usize>,
     /// Bytes of frames not yet acknowledged to the platform.
-    pub(super) owed: usize,
-    pub(super) silent_since: Option<Instant>,
+    owed: usize,
+    silent_since: Option<Instant>,
     /// Of a further lane's set-up.
     deadline: Option<Instant>,
     ledger: Ledger,
@@ -181,8 +181,10 @@ impl Lanes {
         self.acknowledging
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
-        self.all.iter_mut()
+    /// What is to be acknowledged to the platform, by lane.
+    pub(super) fn take_owed(&mut self) -> impl Iterator<Item = (RtcId, usize)> {
+        let owed = self.all.iter_mut().filter(|lane| lane.owed > 0);
+        owed.map(|lane| (lane.rtc, std::mem::take(&mut lane.owed)))
     }
 
     pub(super) fn drain(&mut self) -> impl Iterator<Item = RtcId> {
