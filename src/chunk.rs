@@ -23,6 +23,9 @@ pub const HEADER_BYTES: usize = 18;
 /// Bytes of payload that a ProxyStore sender puts into a chunk, and the most we send to one. Its receiver takes more.
 pub const PROXYSTORE_CHUNK_BYTES: usize = 32768;
 
+/// Bytes of payload in a chunk between peers of our own kind, at most.
+pub const MAX_CHUNK_BYTES: usize = 64 << 10;
+
 /// The smallest `max_payload` of a [`Splitter`]: the longest code point of UTF-8.
 const LONGEST_CODE_POINT: usize = 4;
 
@@ -160,7 +163,7 @@ impl Frame {
 /// Writes one chunk, header and payload, with one copy into one allocation.
 ///
 /// The length field is in bytes for text too, so that ProxyStore does not truncate it. `payload` is far below 4 GiB;
-/// the largest data-channel message between our kind is 256 KiB.
+/// it is at most [`MAX_CHUNK_BYTES`].
 pub fn encode(header: &Header, payload: &[u8]) -> BytesMut {
     let bytes = HEADER_BYTES + payload.len();
     let mut frame = BytesMut::with_capacity(bytes);

@@ -1,5 +1,6 @@
 //! Everything that can be set, with units and defaults.
 
+use crate::chunk::MAX_CHUNK_BYTES;
 use crate::error::Period;
 use crate::{Error, Result};
 use std::ops::RangeInclusive;
@@ -112,7 +113,7 @@ pub struct Config {
     /// Bytes of received messages that wait to be taken, for each peer, before its sender is held back. Default 16 MiB.
     /// A single larger message is still delivered, and what is on its way over several lanes, up to 24 MiB more.
     pub receive_buffer_bytes: usize,
-    /// Bytes of a message's chunk towards peers of our own kind, 1 KiB–256 KiB. Default 64 KiB, where throughput
+    /// Bytes of a message's chunk towards peers of our own kind, 1–64 KiB. Default 64 KiB, where throughput
     /// peaks. ProxyStore peers always get its 32 KiB.
     pub chunk_bytes: usize,
     /// Connections at once that other peers may have made; calls beyond are not answered. Default 1024.
@@ -148,7 +149,7 @@ impl Default for Config {
             close_timeout: Duration::from_secs(30),
             max_message_bytes: 1 << 30,
             receive_buffer_bytes: 16 << 20,
-            chunk_bytes: 64 << 10,
+            chunk_bytes: MAX_CHUNK_BYTES,
             max_connections: 1024,
             ordered: true,
             lanes: 1..=8,
@@ -163,8 +164,11 @@ impl Config {
     /// [`Error::InvalidInput`] names the field and its range.
     pub fn validate(&self) -> Result<()> {
         check_channels(self.channels)?;
-        if !(1 << 10..=256 << 10).contains(&self.chunk_bytes) {
-            return invalid(format!("chunk_bytes is {}, must be 1024 to 262144", self.chunk_bytes));
+        if !(1 << 10..=MAX_CHUNK_BYTES).contains(&self.chunk_bytes) {
+            return invalid(format!(
+                "chunk_bytes is {}, must be 1024 to {MAX_CHUNK_BYTES}",
+                self.chunk_bytes
+            ));
         }
         let (least, most) = (*self.lanes.start(), *self.lanes.end());
         if cfg!(feature = "lanes") && (least == 0 || least > most || most > MAX_LANES) {

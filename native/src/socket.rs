@@ -19,6 +19,8 @@ use tokio_tungstenite::{Connector, connect_async_tls_with_config};
 
 /// Bytes of the largest message accepted: a relay forwards up to 1 MiB, and a refusal may quote it.
 const MAX_MESSAGE: usize = (1 << 20) + (64 << 10);
+/// Bytes a socket's read buffer holds; the default of 128 KiB is as much as an idle connection's engine takes.
+const READ_BUFFER: usize = 4096;
 /// Text frames that wait to be sent. A relay that takes none of so many is given up.
 const MAX_QUEUED: usize = 1024;
 /// The time for the TCP, TLS and WebSocket handshakes (Python websockets' default).
@@ -124,6 +126,7 @@ async fn run(url: &str, config: &Config, queued: mpsc::Receiver<String>, report:
         Err(reason) => return End::because(reason),
     };
     let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
     let opening = connect_async_tls_with_config(request, Some(limits), true, Some(connector));

@@ -100,7 +100,7 @@ export interface Options extends Abortable {
   maxMessageBytes?: number | undefined;
   /** Bytes of received messages that wait to be taken, for each peer, before its sender is held back. Default 16 MiB. */
   receiveBufferBytes?: number | undefined;
-  /** Bytes of a message's chunk towards peers of our own kind, 1,024–262,144. Default 65,536. */
+  /** Bytes of a message's chunk towards peers of our own kind, 1,024–65,536. Default 65,536. */
   chunkBytes?: number | undefined;
   /** Whether messages between peers of our own kind arrive in the order sent. Default `true`. Both must agree. */
   ordered?: boolean | undefined;

@@ -111,7 +111,7 @@ impl Actor {
                 prompt,
             } => {
                 (self.receiver.send_buffer, self.receiver.prompt) = (send_buffer, prompt);
-                self.answer(offer).await
+                self.answer(setup::with_small_frames(offer, prompt)).await
             }
             RtcCommand::Complete {
                 answer,
@@ -119,7 +119,7 @@ impl Actor {
                 prompt,
             } => {
                 (self.receiver.send_buffer, self.receiver.prompt) = (send_buffer, prompt);
-                self.complete(answer).await
+                self.complete(setup::with_small_frames(answer, prompt)).await
             }
             RtcCommand::AddCandidate { candidate, mid } => {
                 self.add_candidate(candidate, mid).await;

@@ -4,6 +4,7 @@ mod relayed;
 
 use super::observer::Observer;
 use super::runtime::{TunedRuntime, receive_window};
+use crosspeer::chunk::{HEADER_BYTES, MAX_CHUNK_BYTES};
 use crosspeer::{Config, IceServer};
 use relayed::RelayedRuntime;
 use rtc::ice::mdns::MulticastDnsMode;
@@ -152,6 +153,16 @@ fn is_supported(url: &str) -> bool {
     true
 }
 
+/// The engine makes a buffer for the largest frame that both sides take. A peer of our own kind, as a prompt one is,
+/// sends and needs no more than a chunk.
+pub(super) fn with_small_frames(sdp: String, prompt: bool) -> String {
+    let said = format!("a=max-message-size:{MAX_MESSAGE}");
+    match prompt {
+        true => sdp.replace(&said, &format!("a=max-message-size:{}", MAX_CHUNK_BYTES + HEADER_BYTES)),
+        false => sdp,
+    }
+}
+
 /// The engine repeats candidates; each is wanted once.
 pub(super) fn without_repeated_candidates(sdp: &str) -> String {
     let mut seen = std::collections::HashSet::new();
@@ -178,6 +189,16 @@ mod tests {
         let kept = supported(&server).unwrap();
         assert_eq!(kept.urls, ["stun:stun.example:3478", "turn:turn.example?transport=udp"]);
         assert!(supported(&IceServer::new("stun")).is_none());
+    }
+
+    #[test]
+    fn the_buffer_for_a_prompt_peer_is_one_chunk() {
+        let sdp = "a=mid:0\r\na=max-message-size:262144\r\n".to_owned();
+        assert_eq!(
+            with_small_frames(sdp.clone(), true),
+            "a=mid:0\r\na=max-message-size:65554\r\n"
+        );
+        assert_eq!(with_small_frames(sdp.clone(), false), sdp);
     }
 
     #[test]

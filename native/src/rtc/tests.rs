@@ -73,20 +73,20 @@ impl Side {
         .await
     }
 
-    async fn offers_to(&mut self, other: &mut Self, channels: u16, ordered: bool) {
+    async fn offers_to(&mut self, other: &mut Self, channels: u16, ordered: bool, prompt: bool) {
         let send_buffer = SEND_BUFFER;
         self.rtc.execute(RtcCommand::Offer { channels, ordered });
         let offer = self.description(SdpType::Offer).await;
         other.rtc.execute(RtcCommand::Answer {
             offer,
             send_buffer,
-            prompt: true,
+            prompt,
         });
         let answer = other.description(SdpType::Answer).await;
         self.rtc.execute(RtcCommand::Complete {
             answer,
             send_buffer,
-            prompt: true,
+            prompt,
         });
     }
 
@@ -125,14 +125,18 @@ impl Side {
     }
 }
 
-async fn describe(config: &Config, channels: u16, ordered: bool) -> (Side, Side) {
+async fn describe(config: &Config, channels: u16, ordered: bool, prompt: bool) -> (Side, Side) {
     let (mut a, mut b) = (Side::new(config), Side::new(config));
-    a.offers_to(&mut b, channels, ordered).await;
+    a.offers_to(&mut b, channels, ordered, prompt).await;
     (a, b)
 }
 
 async fn connect(channels: u16, ordered: bool) -> (Side, Side) {
-    let (mut a, mut b) = describe(&config(), channels, ordered).await;
+    connect_as(channels, ordered, true).await
+}
+
+async fn connect_as(channels: u16, ordered: bool, prompt: bool) -> (Side, Side) {
+    let (mut a, mut b) = describe(&config(), channels, ordered, prompt).await;
     let labels = a.opened(channels).await;
     assert_eq!(labels[&0], format!("p2p-0-{channels}"));
     let mut theirs: Vec<_> = b.opened(channels).await.into_values().collect();
@@ -147,9 +151,10 @@ fn pattern(bytes: usize, seed: usize) -> Vec<u8> {
     (0..bytes).map(|i| (i * 31 + seed * 7 + i / 251) as u8).collect()
 }
 
-async fn frames_arrive_byte_for_byte(channels: u16, ordered: bool) {
-    let (mut a, mut b) = connect(channels, ordered).await;
-    let sizes = [1, 19, 1160, 16 << 10, 32_786, 64 << 10, 262_144];
+async fn frames_arrive_byte_for_byte(channels: u16, ordered: bool, prompt: bool) {
+    let (mut a, mut b) = connect_as(channels, ordered, prompt).await;
+    let largest = if prompt { 65_554 } else { 262_144 };
+    let sizes = [1, 19, 1160, 16 << 10, 32_786, 64 << 10, largest];
     for (from_a, (from, to)) in [(true, (0, 1)), (false, (1, 0))] {
         let sides = [&mut a, &mut b];
         let [first, second] = sides;
@@ -173,17 +178,17 @@ async fn frames_arrive_byte_for_byte(channels: u16, ordered: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_of_any_size_arrive_on_one_ordered_channel() {
-    frames_arrive_byte_for_byte(1, true).await;
+    frames_arrive_byte_for_byte(1, true, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_of_any_size_arrive_on_four_unordered_channels() {
-    frames_arrive_byte_for_byte(4, false).await;
+    frames_arrive_byte_for_byte(4, false, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_is_reported_stage_by_stage() {
-    let (mut a, mut b) = describe(&config(), 1, true).await;
+    let (mut a, mut b) = describe(&config(), 1, true, true).await;
     for side in [&mut a, &mut b] {
         let mut stages = Vec::new();
         side.until(|event| match event {
@@ -240,7 +245,7 @@ async fn dropping_the_handle_closes_the_connection_for_the_peer() {
 async fn a_peer_that_vanishes_is_noticed() {
     let mut config = config();
     config.dead_after = Duration::from_secs(2);
-    let (mut a, mut b) = describe(&config, 1, true).await;
+    let (mut a, mut b) = describe(&config, 1, true, true).await;
     a.opened(1).await;
     b.opened(1).await;
     b.rtc.gate.muted.store(true, Release);

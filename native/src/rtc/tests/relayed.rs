@@ -65,7 +65,7 @@ async fn a_goodbye_is_heard_through_a_turn_server() {
         for side in [&a, &b] {
             side.rtc.gate.only_to.store(turn.port, Release);
         }
-        a.offers_to(&mut b, 2, true).await;
+        a.offers_to(&mut b, 2, true, true).await;
         a.opened(2).await;
         b.opened(2).await;
         let (closing, mut hearing) = if offerer_closes { (a, b) } else { (b, a) };
