@@ -336,7 +336,7 @@ impl Writer {
             // What is skipped and the silence before it must not amount to `silent_after`.
             self.reports
                 .pace
-                .skip(RTO_MIN.min(self.silent_after / 2), self.silent_after / 4);
+                .skip(RTO_MIN.min(self.silent_after / 2), self.silent_after * 2 / 5);
             self.progress.hastened(now);
         }
     }
