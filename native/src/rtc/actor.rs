@@ -312,7 +312,9 @@ impl Actor {
     /// use then.
     async fn round_trip(&self) -> Option<Duration> {
         let engine = self.engine.as_ref()?;
-        let stats = engine.get_stats(std::time::Instant::now(), StatsSelector::None).await;
+        let stats = engine
+            .get_stats(self.reports.pace.now().into_std(), StatsSelector::None)
+            .await;
         let pair = stats
             .candidate_pairs()
             .find(|pair| pair.nominated && pair.responses_received > 0)?;
