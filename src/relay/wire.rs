@@ -144,6 +144,9 @@ impl<'a> Fields<'a> {
 
 /// A UUID as Python's `uuid.UUID(text)` takes it: in any case, with or without dashes, braces and `urn:uuid:`.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
+    if let (36, Ok(uuid)) = (text.len(), Uuid::try_parse(text)) {
+        return Some(uuid); // as everybody writes it
+    }
     let text = without(&without(text, "urn:"), "uuid:");
     let digits = without(text.trim_matches(['{', '}']), "-");
     if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -198,6 +201,9 @@ impl Object {
     /// A value of another message: strings in canonical form, anything else as it came.
     fn value(&mut self, key: &str, value: Option<Value<'_>>) {
         let json = value.map_or("null", |value| value.0);
+        if json::is_canonical(json) {
+            return self.raw(key, json);
+        }
         match json::text(json) {
             Some(text) => self.string(key, &text),
             None => self.raw(key, json),
