@@ -76,19 +76,6 @@ fn unit(rest: &mut &str) -> Option<u16> {
     u16::from_str_radix(digits, 16).ok()
 }
 
-/// How many bytes from the first on stand for themselves in a string. By blocks without a branch, of which the compiler
-/// makes vector instructions: a relay spends its time here.
-fn plain(bytes: &[u8]) -> usize {
-    const BLOCK: usize = 16;
-    let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    let blocks = bytes.chunks_exact(BLOCK);
-    let count = blocks
-        .take_while(|block| !block.iter().fold(false, |any, &byte| any | is_special(byte)))
-        .count();
-    let rest = &bytes[count * BLOCK..];
-    count * BLOCK + rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len())
-}
-
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -169,9 +156,13 @@ impl<'a> Reader<'a> {
     fn string(&mut self) -> Option<()> {
         self.byte(b'"')?;
         loop {
-            self.at += plain(self.text.as_bytes().get(self.at..)?);
-            let byte = self.next()?;
-            self.at += 1;
+            let rest = self.text.as_bytes().get(self.at..)?;
+            let mut special = rest
+                .iter()
+                .enumerate()
+                .skip_while(|(_, byte)| !matches!(byte, b'"' | b'\\' | 0..b' '));
+            let (plain, byte) = special.next()?;
+            self.at += plain + 1;
             match byte {
                 b'"' => return Some(()),
                 b'\\' => self.escape()?,

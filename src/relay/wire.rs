@@ -144,11 +144,11 @@ impl<'a> Fields<'a> {
 
 /// A UUID as Python's `uuid.UUID(text)` takes it: in any case, with or without dashes, braces and `urn:uuid:`.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
-    if let (36, Ok(uuid)) = (text.len(), Uuid::try_parse(text)) {
-        return Some(uuid); // as everybody writes it
-    }
-    let text = without(&without(text, "urn:"), "uuid:");
-    let digits = without(text.trim_matches(['{', '}']), "-");
+    let text = match text.as_bytes().contains(&b':') {
+        true => without(&without(text, "urn:"), "uuid:"),
+        false => text.to_owned(),
+    };
+    let digits: String = text.trim_matches(['{', '}']).chars().filter(|c| *c != '-').collect();
     if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
