@@ -22,6 +22,12 @@ pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Whether [`write_string`] would write this JSON string as it is, seen at a glance: it may, too, where this is `false`.
+pub(crate) fn is_canonical(json: &str) -> bool {
+    let printable = |block: &[u8]| block.iter().fold(true, |all, byte| all & (b' '..=b'~').contains(byte));
+    json.starts_with('"') && json.as_bytes().chunks(64).all(printable) && !json.contains("\\u") && !json.contains("\\/")
+}
+
 fn write_escape(out: &mut String, c: char) {
     let short = match c {
         '"' => "\\\"",

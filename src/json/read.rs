@@ -156,13 +156,17 @@ impl<'a> Reader<'a> {
     fn string(&mut self) -> Option<()> {
         self.byte(b'"')?;
         loop {
-            let byte = self.next()?;
-            self.at += 1;
+            let rest = self.text.as_bytes().get(self.at..)?;
+            let mut special = rest
+                .iter()
+                .enumerate()
+                .skip_while(|(_, byte)| !matches!(byte, b'"' | b'\\' | 0..b' '));
+            let (plain, byte) = special.next()?;
+            self.at += plain + 1;
             match byte {
                 b'"' => return Some(()),
                 b'\\' => self.escape()?,
-                0..b' ' => return None,
-                _ => {}
+                _ => return None,
             }
         }
     }
@@ -228,6 +232,7 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{is_canonical, string};
     use super::*;
     use proptest::prelude::*;
     use serde_json::Value;
@@ -288,9 +293,26 @@ mod tests {
         }
 
         #[test]
+        fn a_json_library_agrees_on_long_strings(text in "[a-h \\\\\"\u{1}é]{0,3}[a-z ]{0,40}[a-h\\\\\"\u{1}é]{0,2}") {
+            agrees(&format!("{{\"k\":\"{text}\"}}"))?;
+        }
+
+        #[test]
         fn any_text_survives(any: String) {
-            prop_assert_eq!(text(&super::super::string(&any)), Some(any.clone()));
+            prop_assert_eq!(text(&string(&any)), Some(any.clone()));
             prop_assert_eq!(text(&Value::from(any.clone()).to_string()), Some(any));
+        }
+
+        #[test]
+        fn canonical_strings_would_be_written_as_they_are(json in r#""([a ~\x7f\té]|\\["\\/bfnrt]|\\u00e9|\\ud800){0,9}""#) {
+            if is_canonical(&json) {
+                prop_assert_eq!(text(&json).map(|text| string(&text)), Some(json));
+            }
+        }
+
+        #[test]
+        fn ascii_is_written_canonically(text in "[ -\\[\\]-~\\n\\t]{0,99}") {
+            prop_assert!(is_canonical(&string(&text)));
         }
     }
 }

@@ -144,8 +144,11 @@ impl<'a> Fields<'a> {
 
 /// A UUID as Python's `uuid.UUID(text)` takes it: in any case, with or without dashes, braces and `urn:uuid:`.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
-    let text = without(&without(text, "urn:"), "uuid:");
-    let digits = without(text.trim_matches(['{', '}']), "-");
+    let text = match text.as_bytes().contains(&b':') {
+        true => without(&without(text, "urn:"), "uuid:"),
+        false => text.to_owned(),
+    };
+    let digits: String = text.trim_matches(['{', '}']).chars().filter(|c| *c != '-').collect();
     if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
@@ -198,6 +201,9 @@ impl Object {
     /// A value of another message: strings in canonical form, anything else as it came.
     fn value(&mut self, key: &str, value: Option<Value<'_>>) {
         let json = value.map_or("null", |value| value.0);
+        if json::is_canonical(json) {
+            return self.raw(key, json);
+        }
         match json::text(json) {
             Some(text) => self.string(key, &text),
             None => self.raw(key, json),

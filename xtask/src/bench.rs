@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: crosspeer beside other stacks, on this machine, in one run.
 //!
-//! Each measurement is two fresh processes (`bench/peer`, `bench/python`), through a relay where the stack has one. The
-//! stacks take turns, row by row, so that a busy machine disturbs all of them alike: trust the ratios.
+//! Each measurement is two fresh processes (`bench/peer`, `bench/python`), through a relay where the stack has one; or a
+//! relay with its load, or a browser. The stacks take turns, row by row, so that a busy machine disturbs all of them alike: trust the ratios.
 
 mod ended;
+mod pages;
 mod paths;
 mod peers;
 mod report;
@@ -58,8 +59,9 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
             .for_each(|stack| println!("stack  {:<17} {}", stack.name, stack.title));
         return Ok(());
     }
-    let rows = rows(options)?;
-    let stacks = chosen(STACKS, &options.stacks, |stack| (stack.name, stack.default))?;
+    let mut stacks = chosen(STACKS, &options.stacks, |stack| (stack.name, stack.default))?;
+    let rows = rows(options, &stacks)?;
+    stacks.retain(|stack| rows.iter().any(|row| row.has(stack)));
     let programs = prepare(&stacks, &rows)?;
     let rounds = if options.quick { 1 } else { options.rounds.max(1) };
     let start = Instant::now();
@@ -68,11 +70,18 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     finish(&samples, &rows, &stacks, start.elapsed(), whole)
 }
 
-/// The rows asked for, without those that this machine cannot have.
-fn rows(options: &Options) -> Result<Vec<&'static Row>> {
+/// The rows asked for that any of these stacks has, without those that this machine cannot have.
+fn rows(options: &Options, stacks: &[&Stack]) -> Result<Vec<&'static Row>> {
     let mut rows = chosen(ROWS, &options.rows, |row| {
         (row.name, row.default || options.paths && row.path.is_some())
     })?;
+    rows.retain(|row| stacks.iter().any(|stack| row.has(stack)));
+    if rows.iter().any(|row| row.is_page())
+        && let Err(error) = pages::prepare()
+    {
+        println!("note: pages are left out: {error:#}");
+        rows.retain(|row| !row.is_page());
+    }
     if rows.iter().any(|row| row.path.is_some())
         && let Some(missing) = paths::missing()
     {

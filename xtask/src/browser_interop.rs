@@ -13,12 +13,17 @@ pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     browsers::install()?;
     python::environment()?;
     build_programs()?;
+    install_modules()?;
     let tests = root().join("tests/browser");
-    let install = Run::new("npm").args(["--prefix"]).args([&tests]);
-    install.args(["ci", "--no-audit", "--no-fund"]).status()?;
     let run = Run::new("node").args(["--test", "--test-reporter=tap", "--test-concurrency=2"]);
     let run = run.args(["matrix", "lifecycle"].map(|file| tests.join(format!("interop/{file}.test.mjs"))));
     run.env("CARGO_TARGET_DIR", target())
         .env("CROSSPEER_PACKAGE", package)
         .tests(counts)
+}
+
+/// What drives the browsers.
+pub(crate) fn install_modules() -> Result<()> {
+    let install = Run::new("npm").args(["--prefix"]).args([root().join("tests/browser")]);
+    install.args(["ci", "--no-audit", "--no-fund"]).status()
 }

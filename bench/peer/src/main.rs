@@ -1,7 +1,9 @@
-//! One peer of the bench, by crosspeer and by what it is made of; and crosspeer's relay in a process of its own.
+//! One peer of the bench, by crosspeer and by what it is made of; and crosspeer's relay in a process of its own, with a
+//! load for it or another.
 
 mod crosspeer_stack;
 mod engine;
+mod load;
 mod raw;
 
 use anyhow::{Result, bail};
@@ -17,6 +19,7 @@ enum Cli {
         #[arg(long, default_value = "127.0.0.1")]
         host: IpAddr,
     },
+    Load(load::Load),
     /// One peer, by the stack `crosspeer`, `raw` or `engine`
     #[command(flatten)]
     Peer(Command),
@@ -26,6 +29,7 @@ fn main() -> Result<()> {
     bench_stack::run(async {
         match Cli::parse() {
             Cli::Relay { host } => relay(host).await,
+            Cli::Load(load) => load::load(load).await,
             Cli::Peer(command) => match command.stack() {
                 // crosspeer as its users get it.
                 "crosspeer" => play::<crosspeer_stack::Crosspeer>(command).await,

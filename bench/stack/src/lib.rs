@@ -12,6 +12,7 @@ mod usage;
 
 pub use place::{Place, enlarge_buffers};
 pub use serve::{input_ends, say};
+pub use usage::usage_of;
 
 use anyhow::Result;
 use bytes::Bytes;

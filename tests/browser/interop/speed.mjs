@@ -1,9 +1,10 @@
 // Throughput and set-up of the package beside a data channel as a page uses it by itself, in one run:
 //
-//     cargo xtask npm; cargo build --release -p bench-peer; node tests/browser/interop/speed.mjs [SECONDS [ROUNDS [ROW]]]
+//     cargo xtask npm; cargo build --release -p bench-peer; node tests/browser/interop/speed.mjs [SECONDS [ROUNDS [ROW [STACK]]]]
 //
 // Both ends of a row are of the same stack where they are pages; a native end is always crosspeer, which takes the plain
-// page for one of its own kind. Stacks take turns; the table shows medians.
+// page for one of its own kind. Stacks take turns; the table shows medians. With a STACK, each result of it is printed as
+// JSON instead.
 
 import { execFile, spawn } from "node:child_process";
 import { join } from "node:path";
@@ -15,6 +16,7 @@ import { site } from "./surroundings.mjs";
 const SECONDS = Number(process.argv[2] ?? 2);
 const ROUNDS = Number(process.argv[3] ?? 3);
 const ONLY = process.argv[4] ?? "";
+const STACK = process.argv[5];
 const SIZE = 256 << 10;
 const BENCH = process.env.BENCH_PEER ?? join(import.meta.dirname, "../../../target/release/bench-peer");
 
@@ -62,8 +64,10 @@ async function toPage(name, stack) {
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const shown = (value, digits) => (value === undefined ? "" : value.toFixed(digits)).padStart(9);
 
-console.log(`${"".padEnd(30)}   MiB/s:              of      set-up, ms:`);
-console.log(`${"".padEnd(30)} crosspeer    plain   plain   crosspeer    plain`);
+if (!STACK) {
+  console.log(`${"".padEnd(30)}   MiB/s:              of      set-up, ms:`);
+  console.log(`${"".padEnd(30)} crosspeer    plain   plain   crosspeer    plain`);
+}
 for (const name of BROWSERS) {
   for (const [row, measure] of [
     [`${name} -> native`, toNative],
@@ -72,12 +76,14 @@ for (const name of BROWSERS) {
   ].filter(([row]) => row.includes(ONLY))) {
     const results = { crosspeer: [], plain: [] };
     for (let round = 0; round < ROUNDS; round++) {
-      for (const stack of ["plain", "crosspeer"]) {
+      for (const stack of STACK ? [STACK] : ["plain", "crosspeer"]) {
         const { result, pages } = await measure(name, stack);
         results[stack].push(result);
         for (const { page } of pages) await page.close();
+        if (STACK) console.log(JSON.stringify(result));
       }
     }
+    if (STACK) continue;
     const of = (stack, what) => median(results[stack].map((result) => result[what]));
     const [rate, plain] = [of("crosspeer", "rate"), of("plain", "rate")];
     const share = `${Math.round((100 * rate) / plain)} %`.padStart(7);

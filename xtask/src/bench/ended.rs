@@ -22,6 +22,11 @@ impl Drop for Ended {
 }
 
 impl Ended {
+    /// The number that the kernel has given it.
+    pub(crate) fn number(&self) -> u32 {
+        self.process.id()
+    }
+
     fn new(command: &mut Command) -> Result<Self> {
         let process = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         let _output = None;

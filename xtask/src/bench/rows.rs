@@ -39,6 +39,8 @@ const ROW: Row = Row {
     path: None,
 };
 
+const RELAYS: &[&str] = &["crosspeer", "proxystore"];
+
 pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "setup",
@@ -78,6 +80,38 @@ pub(crate) const ROWS: &[Row] = &[
         rounds: 1,
         ..ROW
     },
+    Row {
+        name: "relay",
+        title: "Relay, 200 pairs with 2 KiB messages",
+        what: "forward",
+        size: 2 << 10,
+        seconds: 3.0,
+        count: 200,
+        only: Some(RELAYS),
+        ..ROW
+    },
+    Row {
+        name: "relay-idle",
+        title: "Relay, 10,000 idle clients",
+        what: "crowd",
+        // As long as from one ping to the next, for both relays.
+        seconds: 20.0,
+        count: 10_000,
+        rounds: 1,
+        only: Some(RELAYS),
+        ..ROW
+    },
+    page(
+        "browser-to-native",
+        "From a page to a native peer",
+        "chromium -> native",
+    ),
+    page(
+        "native-to-browser",
+        "From a native peer to a page",
+        "native -> chromium",
+    ),
+    page("browser-to-browser", "From page to page", "chromium -> chromium"),
     across("loss", "1 % loss", &LOSS),
     across("long", "50 ms", &LONG),
     across("long-loss", "50 ms and 1 % loss", &LONG_LOSS),
@@ -91,6 +125,18 @@ const fn across(name: &'static str, title: &'static str, path: &'static Path) ->
         default: false,
         path: Some(path),
         ..bulk(name, title, 64 << 10)
+    }
+}
+
+/// Messages of 256 KiB, with pages in Chromium.
+const fn page(name: &'static str, title: &'static str, what: &'static str) -> Row {
+    Row {
+        name,
+        title,
+        what,
+        seconds: 3.0,
+        only: Some(&["crosspeer", "plain"]),
+        ..ROW
     }
 }
 
@@ -124,7 +170,13 @@ impl Row {
         match self.what {
             "setup" => vec![figure("time", "ms", false)],
             "trip" => vec![figure("p50", "µs", false), figure("p99", "µs", false)],
-            "idle" => vec![figure("memory", "KiB", false), figure("CPU", "% of a core", false)],
+            "idle" | "crowd" => vec![figure("memory", "KiB", false), figure("CPU", "% of a core", false)],
+            "forward" => vec![
+                figure("rate", "messages/s", true),
+                figure("CPU", "s/million messages", false),
+            ],
+            "native -> chromium" => vec![figure("rate", "MiB/s", true)],
+            _ if self.is_page() => vec![figure("rate", "MiB/s", true), figure("set-up", "ms", false)],
             _ => vec![
                 figure("rate", if self.is_small() { "messages/s" } else { "MiB/s" }, true),
                 figure("CPU", "s/GiB", false),
@@ -138,6 +190,11 @@ impl Row {
     pub(crate) fn has(&self, stack: &Stack) -> bool {
         let is_in = |list: Option<&[&str]>, name: &str| list.is_none_or(|list| list.contains(&name));
         is_in(self.only, stack.name) && is_in(stack.only, self.name) && !self.leaves_out.contains(&stack.name)
+    }
+
+    /// Whether a browser is needed.
+    pub(crate) fn is_page(&self) -> bool {
+        self.what.contains("->")
     }
 
     fn is_small(&self) -> bool {
@@ -158,6 +215,12 @@ impl Row {
                 vec![at("/caller/bytes").max(at("/answerer/bytes")) / 1024.0],
                 vec![at("/caller/cpu").max(at("/answerer/cpu")) * 100.0],
             ],
+            "crowd" => vec![vec![at("/bytes") / 1024.0], vec![at("/cpu") * 100.0]],
+            "forward" => vec![
+                vec![at("/messages") / at("/seconds")],
+                vec![at("/cpu") / at("/messages") * 1e6],
+            ],
+            _ if self.is_page() => vec![vec![at("/rate")], vec![at("/setup")]],
             _ => {
                 let rate = if self.is_small() {
                     at("/messages")
@@ -253,6 +316,14 @@ mod tests {
             .collect();
         assert_eq!(medians, [Some(512.0), Some(3.0), Some(2.0), Some(0.0)]);
         assert_eq!(samples.median(row.name, row.figures()[0].name, "crosspeer"), None);
+    }
+
+    #[test]
+    fn every_figure_of_every_row_has_values() {
+        for row in ROWS {
+            let values = row.values(&Value::Null);
+            assert!(values.len() >= row.figures().len(), "{}", row.name);
+        }
     }
 
     #[test]

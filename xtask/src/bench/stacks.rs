@@ -67,6 +67,10 @@ pub(crate) const STACKS: &[Stack] = &[
             "datachannel",
         )
     },
+    Stack {
+        only: Some(&["browser-to-native", "native-to-browser", "browser-to-browser"]),
+        ..stack("plain", "a page's RTCDataChannel, nothing of ours", "peer")
+    },
     stack("webrtc17", "the `webrtc` 0.17 crate, before its rewrite", "webrtc17"),
     stack("str0m", "str0m, a sans-IO WebRTC library", "str0m"),
     stack("quinn", "QUIC, for scale", "quinn"),

@@ -36,6 +36,7 @@ const MIB: (&str, &str) = ("1MiB", "rate");
 const SMALL: (&str, &str) = ("1KiB", "rate");
 const LOSS: (&str, &str) = ("loss", "rate");
 const LONG: (&str, &str) = ("long", "rate");
+const PLAIN: Option<&str> = Some("plain");
 const BOTH: (&str, &str) = ("long-loss", "rate");
 
 pub(crate) const TARGETS: &[Target] = &[
@@ -92,6 +93,21 @@ pub(crate) const TARGETS: &[Target] = &[
     ),
     target("idle connection: memory", ("idle", "memory"), None, 400.0),
     target("idle connection: CPU", ("idle", "CPU"), None, 0.02),
+    target("relay: forwarded messages of 2 KiB", ("relay", "rate"), None, 150_000.0),
+    target("relay: memory for an idle client", ("relay-idle", "memory"), None, 16.0),
+    target(
+        "from a page to a native peer",
+        ("browser-to-native", "rate"),
+        PLAIN,
+        0.95,
+    ),
+    target(
+        "from a native peer to a page",
+        ("native-to-browser", "rate"),
+        PLAIN,
+        0.95,
+    ),
+    target("from page to page", ("browser-to-browser", "rate"), PLAIN, 0.95),
 ];
 
 impl Target {
