@@ -25,7 +25,7 @@ use webrtc::runtime::{
 };
 
 const SEND_BUFFER: usize = 1 << 20;
-const WINDOW: u32 = 2 << 20;
+const WINDOW: u32 = 4 << 20;
 const TICK: Duration = Duration::from_millis(2);
 
 pub struct Raw(Signal);

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 /// Bytes asked for a UDP socket's buffers: the kernel's usual 208 KiB lose packets at these rates.
-const SOCKET_BUFFER: usize = 4 << 20;
+const SOCKET_BUFFER: usize = 8 << 20;
 
 /// Where a peer is.
 #[derive(clap::Args, Clone)]
