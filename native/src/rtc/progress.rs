@@ -28,6 +28,12 @@ const CALM: u32 = 100;
 const MAX_HALVINGS: u32 = 6;
 /// The largest send buffer that a long path gives.
 const MAX_SEND_BUFFER: usize = 4 << 20;
+/// What is written ahead at any rate: two chunks, and half of one.
+const LEAST_AHEAD: usize = 160 << 10;
+/// The same before the rate is known.
+const FIRST_AHEAD: usize = 256 << 10;
+/// Beside one and a half round trips, which lets the rate grow by half in each: what a busy machine needs.
+const AHEAD: Duration = Duration::from_millis(5);
 
 /// What one connection's writer has seen of its data's way.
 #[derive(Debug)]
@@ -37,7 +43,9 @@ pub(super) struct Progress {
     round_trip: Option<Duration>,
     /// Bytes written, and some of them with the time when they were, until they are acknowledged.
     written: u64,
-    marked: Option<(u64, Instant)>,
+    marked: Option<Mark>,
+    /// Bytes a second that were acknowledged of late while more waited.
+    rate: Option<u64>,
     /// The shortest time from a write to its acknowledgement, which is longer than a round trip while others wait too.
     shortest: Option<Duration>,
     /// At least what the peer has not acknowledged.
@@ -52,6 +60,13 @@ pub(super) struct Progress {
     calm: u32,
 }
 
+#[derive(Debug)]
+struct Mark {
+    written: u64,
+    acknowledged: u64,
+    at: Instant,
+}
+
 impl Progress {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -59,6 +74,7 @@ impl Progress {
             round_trip: None,
             written: 0,
             marked: None,
+            rate: None,
             shortest: None,
             outstanding: 0,
             since: now,
@@ -84,9 +100,14 @@ impl Progress {
         if self.outstanding == 0 {
             (self.since, self.began, self.tries) = (now, Some(now), 0);
         }
+        let acknowledged = self.acknowledged();
         self.outstanding += bytes;
         self.written += bytes as u64;
-        self.marked.get_or_insert((self.written, now));
+        self.marked.get_or_insert(Mark {
+            written: self.written,
+            acknowledged,
+            at: now,
+        });
     }
 
     /// What is really outstanding now. `at_once` if the news would have come as soon as there was any.
@@ -98,17 +119,27 @@ impl Progress {
             (self.since, self.tries) = (now, 0);
         }
         self.outstanding = outstanding;
-        let acknowledged = self.written.saturating_sub(outstanding as u64);
-        if let Some((_, at)) = self.marked.take_if(|(bytes, _)| *bytes <= acknowledged)
+        let acknowledged = self.acknowledged();
+        if let Some(mark) = self.marked.take_if(|mark| mark.written <= acknowledged)
             && at_once
         {
-            let took = now - at;
-            self.calm += 1;
-            if self.calm >= CALM {
-                (self.calm, self.halvings) = (0, self.halvings.saturating_sub(1));
-            }
-            self.shortest = Some(self.shortest.map_or(took, |shortest| shortest.min(took)));
+            self.passed(now - mark.at, acknowledged - mark.acknowledged);
         }
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.written.saturating_sub(self.outstanding as u64)
+    }
+
+    /// What was marked has been acknowledged after this time, and so many bytes in it.
+    fn passed(&mut self, took: Duration, bytes: u64) {
+        self.calm += 1;
+        if self.calm >= CALM {
+            (self.calm, self.halvings) = (0, self.halvings.saturating_sub(1));
+        }
+        self.shortest = Some(self.shortest.map_or(took, |shortest| shortest.min(took)));
+        let rate = bytes.saturating_mul(1_000_000) / u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.rate = Some(self.rate.map_or(rate, |before| rate.max(before / 8 * 7)));
     }
 
     fn measured(&mut self, round_trip: Duration) {
@@ -142,7 +173,8 @@ impl Progress {
     }
 
     /// Bytes that may be outstanding, for a send buffer meant for a short path. A burst must fit into the receiver's
-    /// socket buffer, but on a longer path its packets do not come all at once.
+    /// socket buffer, but on a longer path its packets do not come all at once. And more than the path carries in a
+    /// round trip only fills the queues on it, or waits in the engine in the way of what is urgent.
     pub(super) fn send_buffer(&self, on_short_path: usize) -> usize {
         let per_ms = if self.prompt { PROMPT_BYTES_PER_MS } else { BYTES_PER_MS };
         let micros = self.shortest.map_or(0, |shortest| shortest.as_micros());
@@ -150,6 +182,17 @@ impl Progress {
         on_short_path
             .saturating_add(more >> self.halvings)
             .min(MAX_SEND_BUFFER.max(on_short_path))
+            .min(self.carried())
+    }
+
+    /// Bytes that keep the path busy.
+    fn carried(&self) -> usize {
+        let Some(rate) = self.rate else {
+            return FIRST_AHEAD;
+        };
+        let round_trip = self.round_trip.or(self.shortest).unwrap_or_default();
+        let micros = (round_trip * 3 / 2 + AHEAD).as_micros();
+        LEAST_AHEAD.saturating_add(usize::try_from(micros * u128::from(rate) / 1_000_000).unwrap_or(usize::MAX))
     }
 }
 
@@ -215,12 +258,24 @@ mod tests {
     fn a_long_path_may_hold_more_than_a_short_one_until_data_is_lost() {
         let (mut progress, now) = connected(false, 40 * MS);
         assert_eq!(progress.send_buffer(48 << 10), 48 << 10);
-        progress.wrote(now, 100);
+        progress.wrote(now, 4 << 20);
         progress.counted(now + 40 * MS, 0, true);
         let long = progress.send_buffer(48 << 10);
         assert_eq!(long, (48 << 10) + 40 * (20 << 10));
         progress.hastened(now);
         assert!(progress.send_buffer(48 << 10) < long * 11 / 20);
         assert_eq!(progress.send_buffer(5 << 20), 5 << 20);
+    }
+
+    #[test]
+    fn a_slow_path_is_not_filled_with_what_it_takes_long_to_carry() {
+        let (mut progress, mut now) = connected(true, 50 * MS);
+        assert_eq!(progress.send_buffer(1 << 20), FIRST_AHEAD);
+        for _ in 0..3 {
+            progress.wrote(now, 100 << 10);
+            now += 100 * MS;
+            progress.counted(now, 0, true);
+        }
+        assert!(progress.send_buffer(1 << 20) < 2 * LEAST_AHEAD);
     }
 }
