@@ -21,7 +21,7 @@ const IDLE: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_millis(200);
 /// … and over this many bytes, or [`LONG_PERIOD`].
 const PERIOD_BYTES: u64 = 4 << 20;
-const LONG_PERIOD: Duration = Duration::from_secs(1);
+const LONG_PERIOD: Duration = Duration::from_millis(400);
 /// Bytes per second below which all lanes are taken unseen: with 1 % loss a lane has 1 to 6 MiB/s, second by second
 /// between none and 30.
 const SLOW: u64 = 32 << 20;
@@ -167,7 +167,7 @@ mod tests {
                     ..load(LARGE_BYTES, Duration::ZERO)
                 };
                 demand.look(now, &(1..=8), &load);
-                now += LONG_PERIOD;
+                now += Duration::from_secs(1);
                 gone += rate;
             }
             assert_eq!(demand.wanted, wanted, "{rate}");
@@ -184,7 +184,7 @@ mod tests {
             gone: SLOW * 2,
             ..load(LARGE_BYTES, LONG)
         };
-        assert_eq!(demand.look(now + LONG_PERIOD, &(1..=8), &fast), 2);
+        assert_eq!(demand.look(now + Duration::from_secs(1), &(1..=8), &fast), 2);
         let end = demand.ends().unwrap();
         assert_eq!(demand.look(end - PERIOD, &(1..=8), &load(0, LONG)), 2);
         assert_eq!(demand.look(end, &(1..=8), &load(0, LONG)), 1);
