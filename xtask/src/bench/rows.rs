@@ -134,7 +134,7 @@ const fn page(name: &'static str, title: &'static str, what: &'static str) -> Ro
         name,
         title,
         what,
-        seconds: 3.0,
+        seconds: 8.0,
         only: Some(&["crosspeer", "plain"]),
         ..ROW
     }
