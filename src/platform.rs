@@ -35,6 +35,16 @@ pub struct SessionDescription {
     pub sdp: String,
 }
 
+/// How data is to be sent to a peer, by what it has said of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Receiver {
+    /// Bytes that may be written to the engine and not yet acknowledged, over all channels. A platform that measures
+    /// its path may keep to fewer, and to more on a long one.
+    pub send_buffer: usize,
+    /// Whether the peer's platform is [`Platform::PROMPT`].
+    pub prompt: bool,
+}
+
 /// What a peer connection is told to do.
 #[derive(Debug, Clone)]
 pub enum RtcCommand {
@@ -50,19 +60,15 @@ pub enum RtcCommand {
     Answer {
         /// The remote SDP.
         offer: String,
-        /// Bytes that may be written to the engine and not yet acknowledged, over all channels.
-        send_buffer: usize,
-        /// Whether the peer's platform is [`Platform::PROMPT`].
-        prompt: bool,
+        /// To whom data is going to be sent.
+        to: Receiver,
     },
     /// Apply the remote answer to our offer.
     Complete {
         /// The remote SDP.
         answer: String,
         /// As in [`RtcCommand::Answer`].
-        send_buffer: usize,
-        /// As in [`RtcCommand::Answer`].
-        prompt: bool,
+        to: Receiver,
     },
     /// A candidate that came apart from its description: `candidate:…`, without `a=`.
     AddCandidate {

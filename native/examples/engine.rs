@@ -4,13 +4,11 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
 use crosspeer::Config;
-use crosspeer::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcEvent, RtcId};
+use crosspeer::platform::{Event, Events, Platform, Receiver, Rtc, RtcCommand, RtcEvent, RtcId};
 use crosspeer_native::{Native, NativeRtc};
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::StreamExt;
 use std::time::{Duration, Instant};
-
-const SEND_BUFFER: usize = 1 << 20;
 
 struct Side {
     rtc: NativeRtc,
@@ -88,23 +86,18 @@ async fn connect() -> (Side, Side) {
     let mut config = Config::default();
     config.ice_servers.clear();
     let (mut a, mut b) = (Side::new(&platform, &config), Side::new(&platform, &config));
-    let (channels, send_buffer) = (1, SEND_BUFFER);
+    let to = Receiver {
+        send_buffer: 1 << 20,
+        prompt: true,
+    };
     a.rtc.execute(RtcCommand::Offer {
-        channels,
+        channels: 1,
         ordered: true,
     });
     let offer = a.description().await;
-    b.rtc.execute(RtcCommand::Answer {
-        offer,
-        send_buffer,
-        prompt: true,
-    });
+    b.rtc.execute(RtcCommand::Answer { offer, to });
     let answer = b.description().await;
-    a.rtc.execute(RtcCommand::Complete {
-        answer,
-        send_buffer,
-        prompt: true,
-    });
+    a.rtc.execute(RtcCommand::Complete { answer, to });
     a.opened().await;
     b.opened().await;
     (a, b)

@@ -6,9 +6,9 @@ use super::{Context, Link, Phase, Signal, State};
 use crate::chunk::{HEADER_BYTES, PROXYSTORE_CHUNK_BYTES};
 use crate::description::{self, Description, Words};
 use crate::json;
-use crate::platform::{RtcCommand, SdpType, SessionDescription};
+use crate::platform::{Receiver, RtcCommand, SdpType, SessionDescription};
 use crate::router::{Output, Reply};
-use crate::{Error, Stage};
+use crate::{Config, Error, Stage};
 
 /// Bytes in the engine's hands towards our own kind. Larger gained nothing in throughput and cost its size in memory.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
@@ -28,11 +28,9 @@ pub(super) struct Agreed {
     pub(super) ordered: bool,
     /// Closing is announced and acknowledged.
     pub(super) bye: bool,
-    /// The peer's platform is [`Platform::PROMPT`](crate::platform::Platform::PROMPT).
-    pub(super) prompt: bool,
     max_payload: usize,
-    /// Bytes that one lane may have in the engine's hands.
-    pub(super) buffer: usize,
+    /// Of each lane.
+    pub(super) to: Receiver,
     /// The most lanes that both sides want; 1 means none but the first.
     pub(super) lanes: usize,
     /// Bytes of the largest message the peer takes, if it says so.
@@ -40,17 +38,18 @@ pub(super) struct Agreed {
 }
 
 impl Agreed {
-    fn new(remote: &str, cx: &Context<'_>) -> Self {
-        let config = cx.config;
+    /// From the peer's description; `own_prompt` is whether our platform is
+    /// [`Platform::PROMPT`](crate::platform::Platform::PROMPT).
+    fn new(remote: &str, config: &Config, own_prompt: bool) -> Self {
         let words = Words::parse(remote);
         let has = |word| words.as_ref().is_some_and(|words| words.contains(word));
         let crosspeer = words.is_some();
         let (ordered, bye, prompt) = (config.ordered && has("ordered"), has("bye"), has("prompt"));
         let lanes = words.as_ref().filter(|_| MAY_BE_SEVERAL);
         let lanes = lanes.and_then(|words| words.get("lanes")?.parse().ok());
-        let buffer = match crosspeer {
+        let send_buffer = match crosspeer {
             false => PROXYSTORE_SEND_BUFFER_BYTES,
-            true if cx.prompt && !prompt => PAGE_SEND_BUFFER_BYTES,
+            true if own_prompt && !prompt => PAGE_SEND_BUFFER_BYTES,
             true => SEND_BUFFER_BYTES,
         };
         let largest = description::max_message_size(remote)
@@ -60,20 +59,19 @@ impl Agreed {
             crosspeer,
             ordered,
             bye,
-            prompt,
             // What is sent again can be told from what is new only in order.
             lanes: lanes
                 .filter(|_| ordered && bye)
                 .unwrap_or(1)
                 .min(usize::from(*config.lanes.end()))
                 .max(1),
-            max_payload: largest.min(if buffer == SEND_BUFFER_BYTES {
+            max_payload: largest.min(if send_buffer == SEND_BUFFER_BYTES {
                 config.chunk_bytes
             } else {
                 PROXYSTORE_CHUNK_BYTES
             }),
             max_message: words.as_ref().and_then(|words| words.get("max")?.parse::<u64>().ok()),
-            buffer,
+            to: Receiver { send_buffer, prompt },
         }
     }
 
@@ -105,12 +103,8 @@ impl Link {
         self.open_channels.clear();
         self.remote_ufrag = description::ice_ufrag(offer).map(str::to_owned);
         self.agree(cx, offer);
-        let command = RtcCommand::Answer {
-            offer: description::prepare_remote(offer),
-            send_buffer: self.agreed.buffer,
-            prompt: self.agreed.prompt,
-        };
-        self.command(cx, command);
+        let (offer, to) = (description::prepare_remote(offer), self.agreed.to);
+        self.command(cx, RtcCommand::Answer { offer, to });
     }
 
     /// Takes the answer to our offer; one that is for another offer, or comes twice, is ignored.
@@ -130,12 +124,8 @@ impl Link {
         self.phase = Phase::Establishing;
         self.stage = Stage::Ice;
         self.release_candidates();
-        let command = RtcCommand::Complete {
-            answer: description::prepare_remote(answer),
-            send_buffer: self.agreed.buffer,
-            prompt: self.agreed.prompt,
-        };
-        self.command(cx, command);
+        let (answer, to) = (description::prepare_remote(answer), self.agreed.to);
+        self.command(cx, RtcCommand::Complete { answer, to });
     }
 
     /// The engine has described itself: this is to be signalled.
@@ -213,7 +203,7 @@ impl Link {
         self.setup_deadline = None;
         let channels = self.open_channels.len();
         self.lanes
-            .open_first(channels, (self.agreed.buffer / 2 / channels).max(1));
+            .open_first(channels, (self.agreed.to.send_buffer / 2 / channels).max(1));
         self.outbox.open(self.agreed.max_payload);
         tracing::debug!(link = self.id.0, peer = ?self.peer, crosspeer = self.agreed.crosspeer, "connected");
         cx.out.push_back(Output::State(self.id, self.state(), None));
@@ -244,7 +234,7 @@ impl Link {
     }
 
     fn agree(&mut self, cx: &mut Context<'_>, remote: &str) {
-        self.agreed = Agreed::new(remote, cx);
+        self.agreed = Agreed::new(remote, cx.config, cx.prompt);
         if self.agreed.ordered {
             self.inbox
                 .keep_order(cx.config.max_message_bytes, MAY_BE_SEVERAL && self.agreed.lanes > 1);
@@ -353,6 +343,22 @@ fn channels_of(label: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prompt_platform_sends_smaller_bursts_to_whoever_is_not() {
+        let sent_to = |words: &str, own_prompt| {
+            let remote = format!(
+                "v=0\r\n{words}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=max-message-size:262144\r\n"
+            );
+            let agreed = Agreed::new(&remote, &Config::default(), own_prompt);
+            (agreed.to.send_buffer, agreed.to.prompt, agreed.max_payload)
+        };
+        let (native, page) = ("a=x-crosspeer:1 prompt\r\n", "a=x-crosspeer:1\r\n");
+        assert_eq!(sent_to(native, true), (1 << 20, true, 64 << 10));
+        assert_eq!(sent_to(page, true), (48 << 10, false, 32 << 10));
+        assert_eq!(sent_to(page, false), (1 << 20, false, 64 << 10));
+        assert_eq!(sent_to("", true), (64 << 10, false, 32 << 10));
+    }
 
     #[test]
     fn the_number_of_channels_is_read_from_any_label_that_ends_in_two_numbers() {

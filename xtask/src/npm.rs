@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bytes that the module with its glue and wrapper may have in brotli.
-const BUDGET: u64 = 80_000;
+const BUDGET: u64 = 120_000;
 /// The wrapper's files, beside what wasm-pack makes.
 const WRAPPER: [&str; 5] = ["crosspeer.js", "index.js", "index.d.ts", "node.js", "README.md"];
 /// Builds and packs the package, and prints its sizes, which must be within the budget; the tarball.

@@ -5,14 +5,17 @@ use bench_stack::signal::{self, Signal};
 use bench_stack::{Link, PIECE, Place, Stack};
 use bytes::{Bytes, BytesMut};
 use crosspeer::Config;
-use crosspeer::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcEvent, RtcId};
+use crosspeer::platform::{Event, Events, Platform, Receiver, Rtc, RtcCommand, RtcEvent, RtcId};
 use crosspeer_native::{Native, NativeRtc};
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::StreamExt as _;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 
-const SEND_BUFFER: usize = 1 << 20;
+const TO: Receiver = Receiver {
+    send_buffer: 1 << 20,
+    prompt: true,
+};
 /// As the link's limit of what is not written yet; its frames are of [`PIECE`] bytes too.
 const IN_FLIGHT: usize = 256 << 10;
 
@@ -42,11 +45,7 @@ impl Stack for Engine {
     async fn accept(&self) -> Result<EngineLink> {
         let (offer, mut stream) = self.signal.accept().await?;
         let (rtc, mut events) = new();
-        rtc.execute(RtcCommand::Answer {
-            offer,
-            send_buffer: SEND_BUFFER,
-            prompt: true,
-        });
+        rtc.execute(RtcCommand::Answer { offer, to: TO });
         signal::write(&mut stream, &description(&mut events).await?).await?;
         EngineLink::opened(rtc, events).await
     }
@@ -58,11 +57,7 @@ impl Stack for Engine {
             ordered: true,
         });
         let answer = signal::call(address, &description(&mut events).await?).await?;
-        rtc.execute(RtcCommand::Complete {
-            answer,
-            send_buffer: SEND_BUFFER,
-            prompt: true,
-        });
+        rtc.execute(RtcCommand::Complete { answer, to: TO });
         EngineLink::opened(rtc, events).await
     }
 }

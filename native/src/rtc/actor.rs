@@ -1,11 +1,11 @@
 //! The task that owns one engine connection, from its set-up to its end.
 
-use super::channel::{Credit, Reader, Receiver, Reports, Write, Writer};
+use super::channel::{Credit, Reader, Reports, Write, Writer};
 use super::gate::Gate;
 use super::observer::{News, Observer};
 use super::runtime::TunedRuntime;
 use super::setup;
-use crosspeer::platform::{RtcCommand, RtcEvent, SdpType, SessionDescription};
+use crosspeer::platform::{Receiver, RtcCommand, RtcEvent, SdpType, SessionDescription};
 use crosspeer::{Config, Stage};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) struct Actor {
     writes: UnboundedSender<Write>,
     credit: Arc<Credit>,
     gate: Arc<Gate>,
-    receiver: Receiver,
+    to: Receiver,
     engine: Option<Arc<dyn PeerConnection>>,
     /// How far set-up has come.
     stage: Stage,
@@ -64,7 +64,7 @@ impl Actor {
             writes,
             credit,
             gate,
-            receiver: Receiver::default(),
+            to: Receiver::default(),
             engine: None,
             stage: Stage::Candidates,
             gathering: None,
@@ -105,21 +105,13 @@ impl Actor {
     async fn carry_out(&mut self, command: RtcCommand) -> ControlFlow<()> {
         let done = match command {
             RtcCommand::Offer { channels, ordered } => self.offer(channels, ordered).await,
-            RtcCommand::Answer {
-                offer,
-                send_buffer,
-                prompt,
-            } => {
-                (self.receiver.send_buffer, self.receiver.prompt) = (send_buffer, prompt);
-                self.answer(setup::with_small_frames(offer, prompt)).await
+            RtcCommand::Answer { offer, to } => {
+                self.to = to;
+                self.answer(offer).await
             }
-            RtcCommand::Complete {
-                answer,
-                send_buffer,
-                prompt,
-            } => {
-                (self.receiver.send_buffer, self.receiver.prompt) = (send_buffer, prompt);
-                self.complete(setup::with_small_frames(answer, prompt)).await
+            RtcCommand::Complete { answer, to } => {
+                self.to = to;
+                self.complete(answer).await
             }
             RtcCommand::AddCandidate { candidate, mid } => {
                 self.add_candidate(candidate, mid).await;
@@ -154,7 +146,11 @@ impl Actor {
     async fn answer(&mut self, offer: String) -> Result<()> {
         let engine = self.open_engine().await?;
         self.gate.open();
-        self.apply(&engine, RTCSessionDescription::offer(offer)).await?;
+        self.apply(
+            &engine,
+            RTCSessionDescription::offer(setup::with_small_frames(offer, self.to.prompt)),
+        )
+        .await?;
         self.stage = Stage::Candidates;
         let answer = engine.create_answer(None).await?;
         engine.set_local_description(answer).await?;
@@ -168,7 +164,11 @@ impl Actor {
         let Some(engine) = self.engine.clone() else {
             return Ok(());
         };
-        self.apply(&engine, RTCSessionDescription::answer(answer)).await?;
+        self.apply(
+            &engine,
+            RTCSessionDescription::answer(setup::with_small_frames(answer, self.to.prompt)),
+        )
+        .await?;
         self.stage = Stage::Ice;
         self.gate.open();
         self.reports.pace.hurry_for(self.config.connect_timeout);
@@ -292,9 +292,9 @@ impl Actor {
         match state {
             RTCPeerConnectionState::Connected if self.stage == Stage::Dtls => {
                 self.stage = Stage::Channels;
-                self.receiver.round_trip = self.round_trip().await;
-                tracing::debug!(receiver = ?self.receiver, "connected");
-                let _ = self.writes.send(Write::Connected(self.receiver));
+                let (to, round_trip) = (self.to, self.round_trip().await);
+                tracing::debug!(?to, ?round_trip, "connected");
+                let _ = self.writes.send(Write::Connected { to, round_trip });
                 self.reports.pace.hasten_acknowledgements();
                 self.reports.event(RtcEvent::Progress(Stage::Channels));
                 Continue(())

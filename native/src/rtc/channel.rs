@@ -8,7 +8,7 @@ use super::observer::News;
 use super::pace::Pace;
 use super::progress::Progress;
 use bytes::BytesMut;
-use crosspeer::platform::{Event, Events, READ_AHEAD_BYTES, RtcEvent, RtcId};
+use crosspeer::platform::{Event, Events, READ_AHEAD_BYTES, Receiver, RtcEvent, RtcId};
 use futures_util::poll;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -216,24 +216,16 @@ async fn search(gate: &Gate, pace: &Pace) {
 pub(super) enum Write {
     /// The next channel number is this one.
     Attach(Arc<dyn DataChannel>),
-    /// The connection is up, with a peer like this.
-    Connected(Receiver),
+    /// The connection is up, with the round trip that ICE has measured.
+    Connected {
+        to: Receiver,
+        round_trip: Option<Duration>,
+    },
     Frame {
         channel: u16,
         frame: BytesMut,
     },
     Flush,
-}
-
-/// To whom a connection's data goes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Receiver {
-    /// Bytes that may be outstanding on a short path.
-    pub(super) send_buffer: usize,
-    /// Whether it acknowledges at once.
-    pub(super) prompt: bool,
-    /// As ICE has measured it.
-    pub(super) round_trip: Option<Duration>,
 }
 
 /// Carries out writes until the queue ends.
@@ -270,9 +262,9 @@ impl Writer {
             let Some(write) = next else { return };
             match write {
                 Write::Attach(channel) => self.channels.push(channel),
-                Write::Connected(to) => {
+                Write::Connected { to, round_trip } => {
                     self.send_buffer = to.send_buffer;
-                    self.progress.connected(to.prompt, to.round_trip);
+                    self.progress.connected(to.prompt, round_trip);
                 }
                 Write::Frame { channel, frame } => self.write(channel, frame).await,
                 Write::Flush => {

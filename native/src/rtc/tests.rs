@@ -4,7 +4,7 @@ mod relayed;
 
 use super::*;
 use crosspeer::Stage;
-use crosspeer::platform::{Event, RtcEvent, SdpType};
+use crosspeer::platform::{Event, Receiver, RtcEvent, SdpType};
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::StreamExt;
 use std::collections::HashMap;
@@ -75,19 +75,12 @@ impl Side {
 
     async fn offers_to(&mut self, other: &mut Self, channels: u16, ordered: bool, prompt: bool) {
         let send_buffer = SEND_BUFFER;
+        let to = Receiver { send_buffer, prompt };
         self.rtc.execute(RtcCommand::Offer { channels, ordered });
         let offer = self.description(SdpType::Offer).await;
-        other.rtc.execute(RtcCommand::Answer {
-            offer,
-            send_buffer,
-            prompt,
-        });
+        other.rtc.execute(RtcCommand::Answer { offer, to });
         let answer = other.description(SdpType::Answer).await;
-        self.rtc.execute(RtcCommand::Complete {
-            answer,
-            send_buffer,
-            prompt,
-        });
+        self.rtc.execute(RtcCommand::Complete { answer, to });
     }
 
     /// Waits for all channels; returns their labels by number.
@@ -178,12 +171,43 @@ async fn frames_arrive_byte_for_byte(channels: u16, ordered: bool, prompt: bool)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_of_any_size_arrive_on_one_ordered_channel() {
+    frames_arrive_byte_for_byte(1, true, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_of_up_to_a_chunk_arrive_at_a_prompt_peer() {
     frames_arrive_byte_for_byte(1, true, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_of_any_size_arrive_on_four_unordered_channels() {
     frames_arrive_byte_for_byte(4, false, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_keep_their_order_whatever_their_size() {
+    let (a, mut b) = connect(1, true).await;
+    let size = |number: usize| {
+        if number.is_multiple_of(7) {
+            64 << 10
+        } else {
+            100 + number
+        }
+    };
+    let writer = tokio::spawn(async move {
+        for number in 0..2000 {
+            a.write(0, &pattern(size(number), number));
+            if number.is_multiple_of(50) {
+                tokio::task::yield_now().await;
+            }
+        }
+        a
+    });
+    for number in 0..2000 {
+        assert!(b.frame().await.1 == pattern(size(number), number), "{number}");
+    }
+    drop(writer.await.unwrap());
+    b.ended().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,8 +338,7 @@ async fn a_description_that_is_none_fails_at_the_peers_stage() {
         let mut side = Side::new(&config());
         side.rtc.execute(RtcCommand::Answer {
             offer: offer.into(),
-            send_buffer: SEND_BUFFER,
-            prompt: true,
+            to: Receiver::default(),
         });
         let stage = side
             .until(|event| match event {

@@ -179,29 +179,19 @@ impl Link {
         self.lanes.add(rtc, number, Some(cx.now + cx.config.connect_timeout));
         // Also of what has come so far: until then the first lane cannot be done without.
         self.lanes.ack_due = Some(cx.now);
-        let (send_buffer, prompt) = (self.agreed.buffer, self.agreed.prompt);
-        let command = RtcCommand::Answer {
-            offer,
-            send_buffer,
-            prompt,
-        };
-        cx.command(rtc, command);
+        let to = self.agreed.to;
+        cx.command(rtc, RtcCommand::Answer { offer, to });
     }
 
     fn complete_lane(&mut self, cx: &mut Context<'_>, payload: Bytes) {
         let Some((number, answer)) = numbered_sdp(payload) else {
             return;
         };
-        let (send_buffer, prompt) = (self.agreed.buffer, self.agreed.prompt);
+        let to = self.agreed.to;
         let mut lanes = self.lanes.all.iter_mut();
         if let Some(lane) = lanes.find(|lane| lane.number == number && lane.awaits_answer) {
             lane.awaits_answer = false;
-            let command = RtcCommand::Complete {
-                answer,
-                send_buffer,
-                prompt,
-            };
-            cx.command(lane.rtc, command);
+            cx.command(lane.rtc, RtcCommand::Complete { answer, to });
         }
     }
 

@@ -80,11 +80,9 @@ impl Peer {
     pub(super) async fn carry_out(self: &Rc<Self>, command: RtcCommand) -> Result {
         match command {
             RtcCommand::Offer { channels, ordered } => self.offer(channels, ordered).await,
-            RtcCommand::Answer { offer, send_buffer, .. } => self.answer(&offer, send_buffer).await,
-            RtcCommand::Complete {
-                answer, send_buffer, ..
-            } => {
-                self.send_buffer.set(send_buffer.min(SEND_BUFFER));
+            RtcCommand::Answer { offer, to } => self.answer(&offer, to.send_buffer).await,
+            RtcCommand::Complete { answer, to } => {
+                self.send_buffer.set(to.send_buffer.min(SEND_BUFFER));
                 self.apply(RtcSdpType::Answer, &answer).await?;
                 self.stage.set(Stage::Ice);
                 Ok(())
