@@ -101,10 +101,11 @@ pub struct Config {
     pub gather_timeout: Duration,
     /// The time for setting up a connection. Default 30 s (ProxyStore's).
     pub connect_timeout: Duration,
-    /// A peer that is silent for this long is dead; whatever waits for it fails. Default 8 s.
+    /// A peer that is silent for this long is dead, within a second; whatever waits for it fails. One that answers again
+    /// before that has lost nothing. Default 8 s, at least 500 ms.
     ///
-    /// In a page the browser decides when a peer is silent: Chromium after 5 to 7 s, Firefox after 6 to 11 s (measured).
-    /// To that come 3/16 of this.
+    /// In a page the browser decides when a peer is silent: Chromium after 5 to 7 s, Firefox after 6 to 11 s (measured),
+    /// and gives it up after some 30 s at the latest. Shorter and longer times are theirs there.
     pub dead_after: Duration,
     /// The time for `close` to deliver what was sent before it. Default 30 s.
     pub close_timeout: Duration,

@@ -8,7 +8,7 @@ use crate::router::{Input, Output, Reply, Request, RequestId, Router};
 use crate::{Config, Error, Result};
 use futures_channel::{mpsc, oneshot};
 use futures_util::future::{Either, FutureExt, pending};
-use futures_util::stream::StreamExt;
+use futures_util::stream::{FusedStream, StreamExt};
 use futures_util::{pin_mut, select_biased};
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl<P: Platform> Driver<P> {
         hub: Arc<Hub>,
     ) -> Self {
         let (sink, events) = Events::channel();
-        router.prompt = P::PROMPT;
+        (router.prompt, router.holds_back) = (P::PROMPT, P::HOLDS_BACK);
         Self {
             platform,
             router,
@@ -78,11 +78,15 @@ impl<P: Platform> Driver<P> {
         while !self.router.is_done() {
             match self.next().await {
                 Woken::Call(Some(call)) => self.on_call(call),
-                Woken::Call(None) => self.on_orphaned(),
+                Woken::Call(None) => {}
                 Woken::Event(Some(event)) => self.handle(Input::Event(event)),
                 Woken::Event(None) | Woken::Timeout => self.handle(Input::Timeout),
             }
             self.take_what_is_there();
+            // The end of the calls may be seen in either place, and only once.
+            if self.calls.is_terminated() && !self.orphaned {
+                self.on_orphaned();
+            }
         }
         self.rtcs.clear();
         self.platform.settled().await;
@@ -95,12 +99,7 @@ impl<P: Platform> Driver<P> {
         }
         .fuse();
         pin_mut!(timeout);
-        if self.orphaned {
-            return select_biased! {
-                event = self.events.next() => Woken::Event(event),
-                () = timeout => Woken::Timeout,
-            };
-        }
+        // Calls that have ended are passed over.
         select_biased! {
             call = self.calls.next() => Woken::Call(call),
             event = self.events.next() => Woken::Event(event),
@@ -154,8 +153,16 @@ impl<P: Platform> Driver<P> {
         forgotten.map(|link| self.links.remove(link));
     }
 
+    /// Every handle is gone: closes everything, and keeps no peer waiting for somebody to read.
     fn on_orphaned(&mut self) {
         self.orphaned = true;
+        let mut unread = Vec::new();
+        for (link, shared) in self.links.iter() {
+            unread.push((*link, shared.discard()));
+        }
+        for (link, bytes) in unread {
+            self.consumed(link, bytes);
+        }
         self.handle(Input::Request(ORPHANED, Request::CloseAll));
     }
 
@@ -209,8 +216,12 @@ impl<P: Platform> Driver<P> {
                     }
                 }
                 Output::Deliver(id, message) => {
-                    if let Some(shared) = self.links.get(id) {
-                        self.hub.deliver(shared, message);
+                    let discarded = match self.links.get(id) {
+                        Some(shared) => self.hub.deliver(shared, message),
+                        None => Some(message.weight()),
+                    };
+                    if let Some(bytes) = discarded {
+                        self.consumed(id, bytes);
                     }
                 }
             }
@@ -243,10 +254,14 @@ impl<P: Platform> Driver<P> {
             }
         }
         if ended && let Some(shared) = self.links.remove(id) {
-            let (link, bytes) = (id, shared.take_unreported());
-            let consumed = Input::Request(ORPHANED, Request::Consumed { link, bytes });
-            self.router.handle(self.platform.now(), consumed);
+            self.consumed(id, shared.take_unreported());
         }
+    }
+
+    /// What this leads to is carried out with what else there is to do.
+    fn consumed(&mut self, link: LinkId, bytes: usize) {
+        let consumed = Input::Request(ORPHANED, Request::Consumed { link, bytes });
+        self.router.handle(self.platform.now(), consumed);
     }
 
     fn answer(&mut self, id: RequestId, result: Result<Reply>) {
@@ -262,6 +277,9 @@ impl<P: Platform> Driver<P> {
         let _ = sender.send(answer);
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// However the driver ends, nobody waits for it for ever.
 impl<P: Platform> Drop for Driver<P> {

@@ -7,6 +7,7 @@ use crate::{Config, Stage};
 use bytes::{Bytes, BytesMut};
 use futures_channel::mpsc;
 use std::future::Future;
+use std::time::Duration;
 use web_time::Instant;
 
 /// One incarnation of a WebRTC peer connection. Events of one that was replaced are ignored by this id.
@@ -137,8 +138,10 @@ pub enum RtcEvent {
         /// The channel's number.
         channel: u16,
     },
-    /// The peer answers ICE's checks (`true`), or has stopped to for a while (`false`).
-    Responsive(bool),
+    /// The peer has answered nothing for so long, as far as the platform can tell. The link decides when that is too long.
+    Silent(Duration),
+    /// After [`RtcEvent::Silent`]: the peer answers again.
+    Responsive,
     /// The connection failed or never came up; it is of no further use.
     Failed {
         /// How far set-up had come; [`Stage::Channels`] once it was up.
@@ -220,6 +223,9 @@ pub trait Platform {
     /// Whether its peer connections acknowledge every packet at once, take a burst of 1 MiB, and keep to both when they
     /// send to a peer that does not. Peers of our own kind are told by the word `prompt`.
     const PROMPT: bool = false;
+    /// Whether its peer connections read on only while [`RtcCommand::Consumed`] keeps up. One that hands over whatever
+    /// comes, as browsers do, has its peers of our own kind wait for credit instead.
+    const HOLDS_BACK: bool = true;
 
     /// The time.
     fn now(&self) -> Instant;

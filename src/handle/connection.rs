@@ -236,10 +236,10 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         match self.origin {
-            Origin::ByHand => self.caller.tell(Request::Forget(self.shared.id)),
-            Origin::Accepted => {
-                self.caller.tell(Request::Forget(self.shared.id));
-                self.hub.discard(&self.shared, &self.caller);
+            Origin::ByHand | Origin::Accepted => {
+                let (link, bytes) = (self.shared.id, self.shared.discard());
+                self.caller.tell(Request::Forget(link));
+                self.caller.tell(Request::Consumed { link, bytes });
             }
             Origin::Managed if *self.claimed.get_mut() => self.hub.release(&self.shared),
             Origin::Managed => {}

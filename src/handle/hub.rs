@@ -128,10 +128,11 @@ impl Hub {
         }
     }
 
-    pub(crate) fn deliver(&self, shared: &Arc<Shared>, message: Message) {
+    /// Hands over a message; returns its weight where nobody will ever take it.
+    pub(crate) fn deliver(&self, shared: &Arc<Shared>, message: Message) -> Option<usize> {
         let mut status = shared.lock();
         if status.discards {
-            return;
+            return Some(message.weight());
         }
         status.messages.push_back(message);
         if status.claims > 0 {
@@ -142,6 +143,7 @@ impl Hub {
             drop(status);
             self.arrived.notify(1.additional());
         }
+        None
     }
 
     /// The next message of any connection that nobody has claimed.
@@ -191,16 +193,6 @@ impl Hub {
         let mut status = shared.lock();
         status.claims += 1;
         lock(&self.ready).retain(|ready| !Arc::ptr_eq(ready, shared));
-    }
-
-    /// Nobody will take a connection's messages any more, those that wait included.
-    pub(crate) fn discard(&self, shared: &Shared, caller: &Caller) {
-        let mut status = shared.lock();
-        status.discards = true;
-        let waiting: usize = status.messages.drain(..).map(|message| message.weight()).sum();
-        let bytes = std::mem::take(&mut status.unreported) + waiting;
-        drop(status);
-        caller.tell(Request::Consumed { link: shared.id, bytes });
     }
 
     /// Gives a connection's messages back to [`Hub::recv`] when the last handle that took them is gone.
@@ -339,6 +331,15 @@ impl Shared {
     /// Whether the peer has called.
     pub(crate) fn is_incoming(&self) -> bool {
         self.incoming
+    }
+
+    /// Nobody will take its messages any more, those that wait included: their weight, and what the driver did not know
+    /// of yet.
+    pub(crate) fn discard(&self) -> usize {
+        let mut status = self.lock();
+        status.discards = true;
+        let waiting: usize = status.messages.drain(..).map(|message| message.weight()).sum();
+        std::mem::take(&mut status.unreported) + waiting
     }
 
     /// What the user has taken and the driver does not know of yet.

@@ -146,6 +146,11 @@ impl Inbox {
         self.unread >= self.limit(closing).saturating_add(2 * WINDOW_BYTES)
     }
 
+    /// Bytes that may come before the peer is to be held back.
+    pub(crate) fn room(&self, closing: bool) -> usize {
+        self.limit(closing).saturating_sub(self.unread)
+    }
+
     fn limit(&self, closing: bool) -> usize {
         self.limit.saturating_mul(1 + usize::from(closing))
     }

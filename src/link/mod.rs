@@ -8,6 +8,7 @@
 //! The [`Router`](crate::router::Router) decides which link an event is for and what glare means; the link does the rest.
 
 mod candidates;
+mod credit;
 mod inbox;
 #[cfg_attr(not(feature = "lanes"), path = "single.rs")]
 mod lanes;
@@ -74,6 +75,8 @@ pub(crate) struct Context<'a> {
     pub(crate) config: &'a Config,
     /// Whether our platform is [`Platform::PROMPT`](crate::platform::Platform::PROMPT).
     pub(crate) prompt: bool,
+    /// Whether it is [`Platform::HOLDS_BACK`](crate::platform::Platform::HOLDS_BACK).
+    pub(crate) holds_back: bool,
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) next_rtc: &'a mut u64,
     pub(crate) by_rtc: &'a mut SortedMap<RtcId, LinkId>,
@@ -132,6 +135,7 @@ pub(crate) struct Link {
     close: Closing,
     outbox: Outbox,
     inbox: Inbox,
+    credit: credit::Credit,
     waiting_ready: Vec<(RequestId, Instant, Duration)>,
     ended: Option<Error>,
 }
@@ -182,6 +186,7 @@ impl Link {
             close: Closing::default(),
             outbox: Outbox::new(crate::counter::StreamIds::default()),
             inbox: Inbox::new(config),
+            credit: credit::Credit::default(),
             waiting_ready: Vec::new(),
             ended: None,
         }
@@ -287,7 +292,7 @@ impl Link {
             self.setup_deadline,
             self.close.deadline,
             ready,
-            self.lanes.next_deadline(grace(config)),
+            self.lanes.next_deadline(config.dead_after),
             self.outbox.next_expiry(),
             self.inbox.next_deadline(),
         ])
@@ -405,9 +410,4 @@ pub(crate) fn earliest(times: &[Option<Instant>]) -> Option<Instant> {
         }
     }
     first
-}
-
-/// The platform reports silence after about half of `dead_after`; this is the other half.
-fn grace(config: &Config) -> Duration {
-    config.dead_after / 2
 }

@@ -1,6 +1,7 @@
 //! Setting a connection up: descriptions, stages, channels.
 
 use super::candidates::Withheld;
+use super::credit::{self, Credit};
 use super::lanes::MAY_BE_SEVERAL;
 use super::{Context, Link, Phase, Signal, State};
 use crate::chunk::{HEADER_BYTES, PROXYSTORE_CHUNK_BYTES};
@@ -35,18 +36,23 @@ pub(super) struct Agreed {
     pub(super) lanes: usize,
     /// Bytes of the largest message the peer takes, if it says so.
     max_message: Option<u64>,
+    /// Bytes that the peer may be sent at first, where what it is sent is granted.
+    credit: Option<u64>,
 }
 
 impl Agreed {
-    /// From the peer's description; `own_prompt` is whether our platform is
-    /// [`Platform::PROMPT`](crate::platform::Platform::PROMPT).
-    fn new(remote: &str, config: &Config, own_prompt: bool) -> Self {
+    /// From the peer's description; `own_prompt` and `own_holds` are whether our platform is
+    /// [`Platform::PROMPT`](crate::platform::Platform::PROMPT) and
+    /// [`Platform::HOLDS_BACK`](crate::platform::Platform::HOLDS_BACK).
+    fn new(remote: &str, config: &Config, own_prompt: bool, own_holds: bool) -> Self {
         let words = Words::parse(remote);
         let has = |word| words.as_ref().is_some_and(|words| words.contains(word));
         let crosspeer = words.is_some();
         let (ordered, bye, prompt) = (config.ordered && has("ordered"), has("bye"), has("prompt"));
-        let lanes = words.as_ref().filter(|_| MAY_BE_SEVERAL);
-        let lanes = lanes.and_then(|words| words.get("lanes")?.parse().ok());
+        let number = |word| words.as_ref()?.get(word)?.parse::<u64>().ok();
+        let credit = number("credit").filter(|_| !(own_holds && has("holds")));
+        let lanes = number("lanes").filter(|_| MAY_BE_SEVERAL && credit.is_none());
+        let lanes = lanes.and_then(|lanes| usize::try_from(lanes).ok());
         let send_buffer = match crosspeer {
             false => PROXYSTORE_SEND_BUFFER_BYTES,
             true if own_prompt && !prompt => PAGE_SEND_BUFFER_BYTES,
@@ -70,7 +76,8 @@ impl Agreed {
             } else {
                 PROXYSTORE_CHUNK_BYTES
             }),
-            max_message: words.as_ref().and_then(|words| words.get("max")?.parse::<u64>().ok()),
+            max_message: number("max"),
+            credit,
             to: Receiver { send_buffer, prompt },
         }
     }
@@ -167,6 +174,10 @@ impl Link {
             words.insert("ordered");
         }
         words.insert(&format!("max={}", cx.config.max_message_bytes));
+        words.insert(&format!("credit={}", credit::window(cx.config.receive_buffer_bytes)));
+        if cx.holds_back {
+            words.insert("holds");
+        }
         if MAY_BE_SEVERAL && *cx.config.lanes.end() > 1 {
             words.insert(&format!("lanes={}", cx.config.lanes.end()));
         }
@@ -234,7 +245,10 @@ impl Link {
     }
 
     fn agree(&mut self, cx: &mut Context<'_>, remote: &str) {
-        self.agreed = Agreed::new(remote, cx.config, cx.prompt);
+        self.agreed = Agreed::new(remote, cx.config, cx.prompt, cx.holds_back);
+        let window = credit::window(cx.config.receive_buffer_bytes);
+        let agreed = self.agreed.credit.map(|allowed| Credit::new(allowed, window));
+        self.credit = agreed.unwrap_or_default();
         if self.agreed.ordered {
             self.inbox
                 .keep_order(cx.config.max_message_bytes, MAY_BE_SEVERAL && self.agreed.lanes > 1);
@@ -350,7 +364,7 @@ mod tests {
             let remote = format!(
                 "v=0\r\n{words}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=max-message-size:262144\r\n"
             );
-            let agreed = Agreed::new(&remote, &Config::default(), own_prompt);
+            let agreed = Agreed::new(&remote, &Config::default(), own_prompt, true);
             (agreed.to.send_buffer, agreed.to.prompt, agreed.max_payload)
         };
         let (native, page) = ("a=x-crosspeer:1 prompt\r\n", "a=x-crosspeer:1\r\n");

@@ -1,9 +1,8 @@
 //! The one peer connection of each link, where this is built without the feature `lanes`: the same face, with nothing to
 //! choose, to keep or to acknowledge. Pages have it, for the size of what they download.
 
-use super::{Context, Link, grace};
-use crate::chunk::{self, Frame, Header, Splitter};
-use crate::error::Period;
+use super::{Context, Link};
+use crate::chunk::{self, Frame, HEADER_BYTES, Header, Splitter};
 use crate::platform::{RtcId, SessionDescription};
 use bytes::BytesMut;
 use std::time::Duration;
@@ -17,6 +16,10 @@ pub(super) type Piece = BytesMut;
 
 pub(super) fn piece(header: Header, payload: &[u8]) -> Piece {
     chunk::encode(&header, payload)
+}
+
+pub(super) fn payload_bytes(piece: &Piece) -> usize {
+    piece.len() - HEADER_BYTES
 }
 
 pub(super) fn next_piece(splitter: &mut Splitter) -> Option<Piece> {
@@ -93,17 +96,18 @@ impl Lanes {
         self.only.take().into_iter()
     }
 
-    pub(super) fn set_responsive(&mut self, now: Instant, _: usize, responsive: bool) {
-        self.silent_since = (!responsive).then(|| self.silent_since.unwrap_or(now));
+    pub(super) fn set_silent_since(&mut self, _: usize, since: Option<Instant>) {
+        self.silent_since = since;
     }
 
-    pub(super) fn received(&mut self, _: Instant, _: usize, bytes: usize, _: bool) -> bool {
+    pub(super) fn received(&mut self, now: Instant, _: usize, bytes: usize, _: bool) -> bool {
         self.owed += bytes;
+        self.silent_since = self.silent_since.map(|_| now);
         false
     }
 
-    pub(super) fn next_deadline(&self, grace: Duration) -> Option<Instant> {
-        Some(self.silent_since? + grace)
+    pub(super) fn next_deadline(&self, dead_after: Duration) -> Option<Instant> {
+        Some(self.silent_since? + dead_after)
     }
 
     /// Where the next chunk can go now: by ProxyStore's rule, by its number.
@@ -170,13 +174,9 @@ impl Link {
     pub(super) fn acknowledge_withheld(&mut self, _: &mut Context<'_>) {}
 
     pub(super) fn on_lanes_timeout(&mut self, cx: &mut Context<'_>) {
-        if self
-            .lanes
-            .next_deadline(grace(cx.config))
-            .is_some_and(|at| at <= cx.now)
-        {
-            let reason = format!("the peer has been silent for {}", Period(cx.config.dead_after));
-            self.on_lost(cx, reason);
+        let dead_at = self.lanes.next_deadline(cx.config.dead_after);
+        if dead_at.is_some_and(|at| at <= cx.now) {
+            self.on_silence(cx);
         }
     }
 }

@@ -4,14 +4,18 @@
 //! of messages sent, since a control frame may overtake those on other channels. Only when both sides have everything
 //! does the transport end. Towards ProxyStore its flush has to do.
 
-use super::lanes::{Piece, Slot, is_counted, piece};
+use super::credit::CREDIT;
+use super::lanes::{Piece, Slot, is_counted, payload_bytes, piece};
 use super::{Context, Link, Phase};
-use crate::chunk::{Frame, Header, Kind};
+use crate::chunk::{Frame, HEADER_BYTES, Header, Kind};
 use crate::counter::Statistics;
+use crate::error::Period;
 use crate::platform::{RtcCommand, RtcEvent, RtcId};
 use crate::router::{Output, Reply, RequestId};
 use crate::{Error, Stage};
 use bytes::Bytes;
+use std::time::Duration;
+use web_time::Instant;
 
 /// What a control frame says; written in its header's `stream_id`.
 pub(super) const BYE: u32 = 1;
@@ -36,7 +40,8 @@ impl Link {
             }
             RtcEvent::Flushed => self.on_flushed(cx),
             RtcEvent::ChannelClosed { channel } => self.on_channel_closed(cx, at, channel),
-            RtcEvent::Responsive(responsive) => self.lanes.set_responsive(cx.now, at, responsive),
+            RtcEvent::Silent(time) => self.lanes.set_silent_since(at, Some(before(cx.now, time))),
+            RtcEvent::Responsive => self.lanes.set_silent_since(at, None),
             RtcEvent::Failed { stage, reason } => {
                 if !self.lose_lane(cx, at, &reason) {
                     self.on_failed(cx, stage, reason);
@@ -52,9 +57,13 @@ impl Link {
         while let Some((slot, frame, number)) = self.lanes.take_again(cx.now) {
             self.write(cx, slot, frame, Some(number));
         }
-        while let Some(step) = self.outbox.next_step(|seq_id| self.lanes.room(cx.now, seq_id)) {
+        while let Some(step) = self.outbox.next_step(|seq_id| {
+            let slot = self.lanes.room(cx.now, seq_id);
+            slot.filter(|_| self.credit.may_send())
+        }) {
             match step {
                 Ok(step) => {
+                    self.credit.sent(HEADER_BYTES + payload_bytes(&step.frame));
                     self.write(cx, step.slot, step.frame, None);
                     if let Some(request) = step.completes {
                         cx.out.push_back(Output::Reply(request, Ok(Reply::Done)));
@@ -80,6 +89,11 @@ impl Link {
         };
         let counted = frame.as_ref().is_ok_and(|frame| is_counted(&frame.header));
         let acknowledge = self.lanes.received(cx.now, at, size, counted);
+        let is_control = frame.as_ref().is_ok_and(|frame| frame.header.kind == Kind::Control);
+        if !is_control && !self.credit.received(size) {
+            let text = "it sends more than it was granted".into();
+            return self.end(cx, Error::PeerMisbehaved(text));
+        }
         let result = match frame {
             Ok(frame) if frame.header.kind == Kind::Control => {
                 self.on_control(cx, &frame);
@@ -117,15 +131,25 @@ impl Link {
         }
         // Over several lanes the peer waits for acknowledgements: its own must not wait behind what nobody reads.
         let several = self.lanes.count() > 1 || (closing && self.lanes.are_several());
-        if (behind && !several) || self.inbox.is_overrun(closing) {
+        let waits = (behind && !several) || self.inbox.is_overrun(closing);
+        if waits && !self.credit.counts() {
             return;
         }
         for (rtc, bytes) in self.lanes.take_owed() {
             cx.command(rtc, RtcCommand::Consumed { bytes });
         }
+        if matches!(self.phase, Phase::Open | Phase::Closing)
+            && let Some(sum) = self.credit.grant(self.inbox.room(closing))
+        {
+            self.control(cx, CREDIT, &sum.to_be_bytes());
+        }
     }
 
     fn on_control(&mut self, cx: &mut Context<'_>, frame: &Frame) {
+        if let (CREDIT, Ok(sum)) = (frame.header.stream_id, frame.payload.as_ref().try_into()) {
+            self.credit.allow(u64::from_be_bytes(sum));
+            return self.pump(cx);
+        }
         match (frame.header.stream_id, frame.payload.as_ref().try_into()) {
             (BYE, Ok(count)) => self.close.heard = Some(u32::from_be_bytes(count)),
             (BYE_ACK, Ok(count)) if self.close.said => {
@@ -286,6 +310,12 @@ impl Link {
         }
     }
 
+    /// A peer that is silent for `dead_after` is dead. The platform reports silence long before that.
+    pub(super) fn on_silence(&mut self, cx: &mut Context<'_>) {
+        let reason = format!("the peer has been silent for {}", Period(cx.config.dead_after));
+        self.on_failed(cx, self.stage, reason);
+    }
+
     /// The transport has broken. That is no fault where all that was left was to hear the peer out, or to know that it
     /// has heard.
     pub(super) fn on_lost(&mut self, cx: &mut Context<'_>, reason: String) {
@@ -325,6 +355,11 @@ impl Link {
         statistics.lanes = self.lanes.count();
         statistics
     }
+}
+
+/// So long before that, or as far back as the clock goes.
+fn before(now: Instant, time: Duration) -> Instant {
+    now.checked_sub(time).unwrap_or(now)
 }
 
 pub(super) fn by_peer() -> Error {

@@ -87,6 +87,8 @@ pub struct Router {
     config: Arc<Config>,
     /// Whether the platform is [`Platform::PROMPT`](crate::platform::Platform::PROMPT).
     pub(crate) prompt: bool,
+    /// Whether it is [`Platform::HOLDS_BACK`](crate::platform::Platform::HOLDS_BACK).
+    pub(crate) holds_back: bool,
     mode: Mode,
     url: String,
     me: Registration,
@@ -115,6 +117,7 @@ impl Router {
         Self {
             config,
             prompt: false,
+            holds_back: true,
             mode,
             url,
             me,
@@ -224,6 +227,7 @@ impl Router {
             now,
             config: &self.config,
             prompt: self.prompt,
+            holds_back: self.holds_back,
             out: &mut self.out,
             next_rtc: &mut self.next_rtc,
             by_rtc: &mut self.by_rtc,

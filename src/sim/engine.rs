@@ -13,7 +13,7 @@ use web_time::Instant;
 /// When an engine that finds no path gives up.
 const ICE_FAILS: Duration = Duration::from_secs(10);
 
-type Key = (NodeId, u64, RtcId);
+pub(super) type Key = (NodeId, u64, RtcId);
 
 pub(super) enum Step {
     /// Descriptions are exchanged: try to connect.
@@ -40,6 +40,8 @@ struct Fake {
     on_the_way: usize,
     arrival: Vec<Instant>,
     unconsumed: usize,
+    /// Reads on whatever is consumed, as a page.
+    floods: bool,
     flush: bool,
 }
 
@@ -73,7 +75,7 @@ fn sdp(key: Key) -> String {
 }
 
 impl Engine {
-    pub(super) fn open(&mut self, node: NodeId, life: u64, rtc: RtcId) {
+    pub(super) fn open(&mut self, node: NodeId, life: u64, rtc: RtcId, floods: bool) {
         let fake = Fake {
             remote: None,
             channels: 0,
@@ -83,6 +85,7 @@ impl Engine {
             on_the_way: 0,
             arrival: Vec::new(),
             unconsumed: 0,
+            floods,
             flush: false,
         };
         self.fakes.insert((node, life, rtc), fake);
@@ -93,16 +96,26 @@ impl Engine {
         self.opened.get(&node).copied().unwrap_or_default()
     }
 
-    /// Everything of a node is gone; what its peers will notice.
-    pub(super) fn kill(&mut self, node: NodeId) -> Vec<Step> {
+    /// Everything of a node is gone; who will notice.
+    pub(super) fn kill(&mut self, node: NodeId) -> Vec<Key> {
         self.fakes.retain(|key, _| key.0 != node);
-        let orphans = self
+        self.ends_towards(node)
+    }
+
+    /// The other ends of a node's connections.
+    pub(super) fn ends_towards(&self, node: NodeId) -> Vec<Key> {
+        let towards = |fake: &Fake| fake.peer.is_some_and(|peer| peer.0 == node);
+        let ends = self.fakes.iter().filter(|(_, fake)| towards(fake));
+        ends.map(|(key, _)| *key).collect()
+    }
+
+    /// A node's ends of its connections.
+    pub(super) fn ends_of(&self, node: NodeId) -> Vec<Key> {
+        let up = self
             .fakes
             .iter()
-            .filter(|(_, fake)| fake.peer.is_some_and(|peer| peer.0 == node));
-        orphans
-            .map(|(key, _)| Step::Report(*key, RtcEvent::Responsive(false)))
-            .collect()
+            .filter(|(key, fake)| key.0 == node && fake.peer.is_some());
+        up.map(|(key, _)| *key).collect()
     }
 
     /// Peer connections of a node, whatever became of them, that were not closed.
@@ -142,7 +155,7 @@ impl World {
             let dead_after = self.nodes[key.0.0].config.dead_after;
             let delay = self.random(dead_after / 2);
             let event = match self.rng.u8(0..3) {
-                0 => RtcEvent::Responsive(false),
+                0 => RtcEvent::Silent(delay),
                 1 => RtcEvent::Closed,
                 _ => RtcEvent::Failed {
                     stage: Stage::Channels,
@@ -305,7 +318,7 @@ impl World {
                 .fakes
                 .get(&peer)
                 // One that is gone acknowledges nothing.
-                .is_none_or(|p| p.unconsumed + on_the_way >= READ_AHEAD_BYTES);
+                .is_none_or(|p| !p.floods && p.unconsumed + on_the_way >= READ_AHEAD_BYTES);
             if full {
                 return;
             }

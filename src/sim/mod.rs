@@ -71,6 +71,15 @@ struct Node {
     next_request: u64,
     /// Counts processes that lived here.
     life: u64,
+    /// Until when the process stands still.
+    frozen_until: Option<Instant>,
+}
+
+impl Node {
+    fn next_deadline(&self) -> Option<Instant> {
+        let deadline = self.router.next_deadline()?;
+        Some(self.frozen_until.map_or(deadline, |until| deadline.max(until)))
+    }
 }
 
 enum Happening {
@@ -139,10 +148,16 @@ impl World {
             states: BTreeMap::new(),
             next_request: 0,
             life: 0,
+            frozen_until: None,
         });
         self.nodes[id.0].router.start(self.now);
         self.carry_out(id);
         id
+    }
+
+    /// From its next connection on a node takes whatever comes, as a page does.
+    pub fn make_page(&mut self, node: NodeId) {
+        self.nodes[node.0].router.holds_back = false;
     }
 
     fn router(&mut self, uuid: Uuid, config: &Config) -> Router {
@@ -229,13 +244,44 @@ impl World {
     /// The process dies without a word. Its relay connection is found broken at once, or stays half open.
     pub fn kill(&mut self, node: NodeId, relay_notices: bool) {
         self.nodes[node.0].alive = false;
-        let silence = self.nodes[node.0].config.dead_after / 2;
-        for step in self.engine.kill(node) {
-            self.schedule(silence, Happening::Engine(step));
+        for end in self.engine.kill(node) {
+            self.silence(end);
         }
         if relay_notices {
             self.relay.drop_node(node);
         }
+    }
+
+    /// The other side of a connection says nothing any more; the platform notices after a while.
+    fn silence(&mut self, end: engine::Key) {
+        let time = self.nodes[end.0.0].config.dead_after / 4;
+        self.schedule(
+            time,
+            Happening::Engine(engine::Step::Report(end, RtcEvent::Silent(time))),
+        );
+    }
+
+    /// The process stands still for so long, as a stopped one or a computer that sleeps: what comes waits for it.
+    pub fn freeze(&mut self, node: NodeId, time: Duration) {
+        let until = self.now + time;
+        self.nodes[node.0].frozen_until = Some(until);
+        for end in self.engine.ends_towards(node) {
+            if self.nodes[end.0.0].config.dead_after / 4 < time {
+                self.silence(end);
+            }
+            self.respond(end, until);
+        }
+        for end in self.engine.ends_of(node) {
+            let silent = engine::Step::Report(end, RtcEvent::Silent(time));
+            self.schedule_at(until, Happening::Engine(silent));
+            self.respond(end, until);
+        }
+    }
+
+    fn respond(&mut self, end: engine::Key, from: Instant) {
+        let at = from + self.random(self.weather.path_delay) + Duration::from_nanos(1);
+        let step = engine::Step::Report(end, RtcEvent::Responsive);
+        self.schedule_at(at, Happening::Engine(step));
     }
 
     /// A new process with the same UUID takes a dead one's place.
@@ -243,7 +289,9 @@ impl World {
         let (uuid, config) = (self.nodes[node.0].uuid, self.nodes[node.0].config.clone());
         let router = self.router(uuid, &config);
         let peer = &mut self.nodes[node.0];
+        let holds_back = peer.router.holds_back;
         peer.router = router;
+        peer.router.holds_back = holds_back;
         peer.alive = true;
         peer.life += 1;
         peer.states.clear();
@@ -347,7 +395,7 @@ impl World {
         while !done(self) {
             let deadlines = self.nodes.iter().enumerate().filter(|(_, node)| node.alive);
             let timer = deadlines
-                .filter_map(|(i, node)| Some((node.router.next_deadline()?, NodeId(i))))
+                .filter_map(|(i, node)| Some((node.next_deadline()?, NodeId(i))))
                 .min();
             let next = self.queue.peek().map(|Reverse(entry)| entry.0);
             match (next, timer) {
@@ -386,6 +434,9 @@ impl World {
         match happening {
             Happening::Event(node, life, event) => {
                 let peer = &mut self.nodes[node.0];
+                if let Some(until) = peer.frozen_until.filter(|until| *until > self.now) {
+                    return self.schedule_at(until, Happening::Event(node, life, event));
+                }
                 if peer.alive && peer.life == life {
                     peer.router.handle(self.now, Input::Event(event));
                     self.carry_out(node);
@@ -401,7 +452,7 @@ impl World {
         while let Some(output) = self.nodes[node.0].router.poll_output() {
             let peer = &mut self.nodes[node.0];
             match output {
-                Output::OpenRtc(rtc, _) => self.engine.open(node, peer.life, rtc),
+                Output::OpenRtc(rtc, _) => self.engine.open(node, peer.life, rtc, !peer.router.holds_back),
                 Output::Rtc(rtc, command) => self.engine_command(node, rtc, command),
                 Output::OpenSocket(socket) => self.open_socket(node, socket),
                 Output::SendSocket(socket, text) => self.send_socket(node, socket, text),

@@ -9,7 +9,9 @@ use std::time::Duration;
 use uuid::Uuid;
 use web_time::Instant;
 
+mod credit;
 mod lanes;
+mod silence;
 
 /// What went wrong, if anything.
 pub type Outcome = Result<(), String>;
@@ -61,6 +63,21 @@ pub const ALL: &[Named] = &[
         hostile_frames_hurt_only_their_own_messages,
     ),
     ("many_peers_call_each_other", many_peers_call_each_other),
+    (
+        "a_reader_that_rests_gets_everything_and_never_much_at_once",
+        credit::a_reader_that_rests_gets_everything_and_never_much_at_once,
+    ),
+    ("both_flood_before_they_read", credit::both_flood_before_they_read),
+    (
+        "a_message_larger_than_any_window_passes",
+        credit::a_message_larger_than_any_window_passes,
+    ),
+    ("a_long_path_is_kept_busy", credit::a_long_path_is_kept_busy),
+    ("who_ignores_its_credit_is_left", credit::who_ignores_its_credit_is_left),
+    (
+        "a_frozen_peer_is_lost_when_dead_after_is_over_and_not_before",
+        silence::a_frozen_peer_is_lost_when_dead_after_is_over_and_not_before,
+    ),
     (
         "lanes_carry_everything_in_order",
         lanes::lanes_carry_everything_in_order,
@@ -150,6 +167,12 @@ fn pair(now: Instant, seed: u64, foreign: bool) -> Pair {
     }
     let a = world.add(a, config(), false);
     let b = world.add(b, config(), foreign);
+    if seed & 2 != 0 {
+        world.make_page(a);
+    }
+    if seed & 4 != 0 && !foreign {
+        world.make_page(b);
+    }
     world.run_for(SECOND);
     Pair { world, rng, a, b }
 }

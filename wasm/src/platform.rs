@@ -39,6 +39,7 @@ impl Web {
 impl Platform for Web {
     type Rtc = WebRtc;
     type Socket = WebSocket;
+    const HOLDS_BACK: bool = false;
 
     #[allow(clippy::disallowed_methods)] // this is the platform that the others ask
     fn now(&self) -> Instant {

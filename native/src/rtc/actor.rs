@@ -41,8 +41,8 @@ pub(super) struct Actor {
     gathering: Option<(SdpType, Instant)>,
     /// Candidates that came before the description they belong to.
     early: Vec<RTCIceCandidateInit>,
-    /// When a silent peer counts as dead.
-    dead_at: Option<Instant>,
+    /// Whether the peer was reported as silent.
+    silent: bool,
     /// By number.
     channels: Vec<Arc<dyn DataChannel>>,
     opened: usize,
@@ -69,7 +69,7 @@ impl Actor {
             stage: Stage::Candidates,
             gathering: None,
             early: Vec::new(),
-            dead_at: None,
+            silent: false,
             channels: Vec::new(),
             opened: 0,
             ended: 0,
@@ -86,14 +86,17 @@ impl Actor {
         let writer = Writer::new(setup::silent_after(&self.config), self.reports.clone());
         self.tasks.spawn(writer.run(writes));
         loop {
-            let deadline = self.gathering.map(|(_, at)| at).into_iter().chain(self.dead_at).min();
+            let deadline = self.gathering.map(|(_, at)| at);
             let step = tokio::select! {
                 command = commands.recv() => match command {
                     None | Some(RtcCommand::Close) => break,
                     Some(command) => self.carry_out(command).await,
                 },
                 Some(news) = news.recv() => self.hear(news).await,
-                () = sleep_until(deadline) => self.time_is_up().await,
+                () = sleep_until(deadline) => {
+                    self.describe().await;
+                    Continue(())
+                }
             };
             if step.is_break() {
                 break;
@@ -275,12 +278,12 @@ impl Actor {
                 self.stage = Stage::Dtls;
                 self.reports.event(RtcEvent::Progress(Stage::Dtls));
             }
-            Ice::Connected | Ice::Completed if self.dead_at.take().is_some() => {
-                self.reports.event(RtcEvent::Responsive(true));
+            Ice::Connected | Ice::Completed if std::mem::take(&mut self.silent) => {
+                self.reports.event(RtcEvent::Responsive);
             }
-            Ice::Disconnected if self.dead_at.is_none() => {
-                self.dead_at = Some(Instant::now() + setup::dead_after_silence(&self.config));
-                self.reports.event(RtcEvent::Responsive(false));
+            Ice::Disconnected if !self.silent => {
+                self.silent = true;
+                self.reports.event(RtcEvent::Silent(self.reports.pace.silence()));
             }
             Ice::Failed => return self.fail("no pair of addresses reaches the peer".into()),
             _ => {}
@@ -319,18 +322,6 @@ impl Actor {
             .candidate_pairs()
             .find(|pair| pair.nominated && pair.responses_received > 0)?;
         Duration::try_from_secs_f64(pair.total_round_trip_time / pair.responses_received as f64).ok()
-    }
-
-    async fn time_is_up(&mut self) -> ControlFlow<()> {
-        let now = Instant::now();
-        if self.gathering.is_some_and(|(_, at)| at <= now) {
-            self.describe().await;
-        }
-        if self.dead_at.is_some_and(|at| at <= now) {
-            let silence = setup::silent_after(&self.config) + setup::dead_after_silence(&self.config);
-            return self.fail(format!("the peer has not answered for {silence:?}"));
-        }
-        Continue(())
     }
 
     /// Reports the local description with the candidates there are.

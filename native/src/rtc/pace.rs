@@ -23,7 +23,7 @@ use tokio::time::Instant;
 const TICK: Duration = Duration::from_millis(2);
 
 /// SCTP's delay of acknowledgements, a constant in the engine.
-const ACK_DELAY: Duration = Duration::from_millis(200);
+pub(super) const ACK_DELAY: Duration = Duration::from_millis(200);
 
 /// How long the engine waits for its driver to send the last packets. Its own 100 ms can pass on a busy machine.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -45,6 +45,8 @@ pub(super) struct Pace {
     ahead: AtomicU64,
     /// Milliseconds after `origin` when the last datagram came; 0 once it has been made use of.
     last_datagram: AtomicU64,
+    /// Milliseconds after `origin` when the last datagram came.
+    heard: AtomicU64,
 }
 
 impl Pace {
@@ -59,6 +61,7 @@ impl Pace {
             receiving: AtomicBool::new(false),
             ahead: AtomicU64::new(0),
             last_datagram: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
         })
     }
 
@@ -94,12 +97,18 @@ impl Pace {
 
     /// The driver has been given a datagram.
     pub(super) fn received(&self) {
+        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(now, Relaxed);
         if self.hastening.load(Relaxed) {
             self.receiving.store(true, Relaxed);
-            let now = self.origin.elapsed().as_millis();
-            self.last_datagram
-                .store(u64::try_from(now).unwrap_or(u64::MAX), Relaxed);
+            self.last_datagram.store(now, Relaxed);
         }
+    }
+
+    /// For how long no datagram has come. This goes by the true time, whatever the driver's clock says.
+    pub(super) fn silence(&self) -> Duration {
+        let heard = Duration::from_millis(self.heard.load(Relaxed));
+        self.origin.elapsed().saturating_sub(heard)
     }
 
     /// Sets the driver's clock forward, so that a timer that waits is due earlier by `time`. But never twice in a silence

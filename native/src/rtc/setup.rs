@@ -3,6 +3,7 @@
 mod relayed;
 
 use super::observer::Observer;
+use super::pace::ACK_DELAY;
 use super::runtime::{TunedRuntime, receive_window};
 use crosspeer::chunk::{HEADER_BYTES, MAX_CHUNK_BYTES};
 use crosspeer::{Config, IceServer};
@@ -60,9 +61,9 @@ fn settings(config: &Config) -> SettingEngine {
         .with_srflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
         .with_ice_timeouts(
-            Some(silent_after(config)),
-            // The engine applies this to set-up too; how long a silent peer is waited for is decided by the actor.
-            Some(config.connect_timeout),
+            Some(silent_after(config) + ACK_DELAY),
+            // How long a silent peer is waited for, and how long set-up may take, is decided by the link.
+            Some(config.connect_timeout.max(config.dead_after)),
             Some(keepalive(config)),
         )
         .with_dtls_replay_protection_window(REPLAY_WINDOW)
@@ -72,14 +73,9 @@ fn settings(config: &Config) -> SettingEngine {
         .build()
 }
 
-/// A peer that has answered nothing for this long is reported as not responsive: 2 s by default.
+/// A peer that has answered nothing for this long is reported as silent: 2 s by default.
 pub(super) fn silent_after(config: &Config) -> Duration {
     config.dead_after / 4
-}
-
-/// A peer that then stays silent for this much longer is dead: 3 s by default, 5 s in all.
-pub(super) fn dead_after_silence(config: &Config) -> Duration {
-    config.dead_after * 3 / 8
 }
 
 /// How often the peer is asked for a sign of life: 0.8 s by default, twice before it counts as silent; at most 2 s, which

@@ -52,6 +52,10 @@ pub(super) fn piece(header: Header, payload: &[u8]) -> Piece {
     Frame { header, payload }
 }
 
+pub(super) fn payload_bytes(piece: &Piece) -> usize {
+    piece.payload.len()
+}
+
 pub(super) fn next_piece(splitter: &mut Splitter) -> Option<Piece> {
     splitter.next_frame()
 }
@@ -238,15 +242,15 @@ impl Lanes {
     }
 
     /// The peer answers on a lane, or has stopped to.
-    pub(super) fn set_responsive(&mut self, now: Instant, at: usize, responsive: bool) {
-        let since = &mut self.all[at].silent_since;
-        *since = (!responsive).then(|| since.unwrap_or(now));
+    pub(super) fn set_silent_since(&mut self, at: usize, since: Option<Instant>) {
+        self.all[at].silent_since = since;
     }
 
     /// Accounts for a received frame; returns whether an acknowledgement is due now.
     pub(super) fn received(&mut self, now: Instant, at: usize, bytes: usize, counted: bool) -> bool {
         let lane = &mut self.all[at];
         lane.owed += bytes;
+        lane.silent_since = lane.silent_since.map(|_| now);
         self.latest = lane.number;
         if !counted {
             return false;
@@ -264,10 +268,10 @@ impl Lanes {
         self.log.len() == 0
     }
 
-    /// The earliest time at which one of them, or their number, wants to be looked at. `grace` is how long a silent one
-    /// has left.
-    pub(super) fn next_deadline(&self, grace: Duration) -> Option<Instant> {
-        let silent = |lane: &Lane| Some(lane.silent_since? + grace);
+    /// The earliest time at which one of them, or their number, wants to be looked at. One that is silent for
+    /// `dead_after` is dead.
+    pub(super) fn next_deadline(&self, dead_after: Duration) -> Option<Instant> {
+        let silent = |lane: &Lane| Some(lane.silent_since? + dead_after);
         let of_lanes = self.all.iter().flat_map(|lane| [lane.deadline, silent(lane)]);
         let of_all = [self.ack_due, self.look_due, self.demand.ends(), self.pause];
         of_lanes.chain(of_all).flatten().min()

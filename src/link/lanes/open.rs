@@ -11,11 +11,10 @@
 //! Numbers are 4 bytes, counts 8 (of code 8: 4), in network byte order. A lane's number is not used again.
 
 use super::super::traffic::{BYE, BYE_ACK};
-use super::super::{Context, Link, Phase, grace};
+use super::super::{Context, Link, Phase};
 use super::{MAX_FAILURES, PAUSE};
 use crate::chunk::{Frame, Header, Kind};
 use crate::description::{self, Words};
-use crate::error::Period;
 use crate::platform::{RtcCommand, SdpType, SessionDescription};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -237,18 +236,18 @@ impl Link {
 
     /// What is due of the lanes.
     pub(in crate::link) fn on_lanes_timeout(&mut self, cx: &mut Context<'_>) {
-        let (now, grace) = (cx.now, grace(cx.config));
+        let (now, dead_after) = (cx.now, cx.config.dead_after);
         let lanes = &self.lanes;
         if lanes.ack_due.is_some_and(|at| at <= now) {
             self.acknowledge(cx);
         }
         let is_over = |lane: &super::Lane| {
-            lane.deadline.is_some_and(|at| at <= now) || lane.silent_since.is_some_and(|since| since + grace <= now)
+            lane.deadline.is_some_and(|at| at <= now)
+                || lane.silent_since.is_some_and(|since| since + dead_after <= now)
         };
         while let Some(at) = self.lanes.all.iter().position(is_over) {
             if !self.lose_lane(cx, at, "silent, or not up in time") {
-                let reason = format!("the peer has been silent for {}", Period(cx.config.dead_after));
-                return self.on_lost(cx, reason);
+                return self.on_silence(cx);
             }
         }
         let looked = self.lanes.look(now);
