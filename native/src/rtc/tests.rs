@@ -272,7 +272,7 @@ async fn a_peer_that_says_nothing_for_a_while_is_noticed_and_so_is_its_return() 
     let (mut a, mut b) = describe(&config, 1, true, true).await;
     a.opened(1).await;
     b.opened(1).await;
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     b.rtc.gate.muted.store(true, Release);
     let silent = |event| match event {
         RtcEvent::Silent(time) => Some(time),
