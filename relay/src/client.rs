@@ -1,5 +1,6 @@
 //! One client's socket: what it says goes to the hub, what is in its mailbox goes out.
 
+use crate::config::Limits;
 use crate::hub::Hub;
 use crate::mailbox::{Mail, Mailbox};
 use crosspeer::relay::{ConnId, close_code};
@@ -10,7 +11,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_tungstenite::tungstenite::{Bytes, Error};
@@ -38,6 +39,23 @@ where
     }
     hub.on_close(conn);
     debug!(conn = conn.0, "disconnected");
+}
+
+/// Closes a client that must not come in, with 4001.
+pub(crate) async fn turn_away<S>(limits: &Limits, mut socket: WebSocketStream<S>, reason: &'static str)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let frame = CloseFrame {
+        code: close_code::UNAUTHORIZED.into(),
+        reason: reason.into(),
+    };
+    let closing = async {
+        if socket.close(Some(frame)).await.is_ok() {
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+    };
+    let _ = timeout(limits.close_timeout, closing).await;
 }
 
 /// Reads and writes until both are done.

@@ -21,6 +21,7 @@
 mod args;
 mod client;
 mod config;
+mod files;
 mod http;
 mod hub;
 mod logging;
@@ -30,5 +31,7 @@ mod tls;
 
 pub use args::{RelayArgs, run};
 pub use config::{AuthConfig, Level, Limits, LoggingConfig, RelayConfig, RelayError};
+pub use files::raise_file_limit;
+pub use http::Unauthorized;
 pub use hub::Hub;
 pub use server::Relay;

@@ -6,11 +6,14 @@
 
 mod message;
 mod session;
+mod state;
 mod switchboard;
+pub(crate) mod url;
 mod wire;
 
 pub use message::{DecodeError, DescriptionType, PeerConnectionMessage, Registration, RelayMessage, Response};
 pub use session::{Session, SessionOutput};
+pub use state::RelayState;
 pub use switchboard::{ConnId, Incoming, Switchboard, SwitchboardOutput, close_code};
 pub use wire::parse_uuid;
 

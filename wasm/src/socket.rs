@@ -38,6 +38,10 @@ impl WebSocket {
             events,
             ended: Rc::default(),
         };
+        if let Some(reason) = unusable(url) {
+            report.unusable(reason.to_owned());
+            return Self::none();
+        }
         match web_sys::WebSocket::new(url) {
             Ok(socket) => {
                 ignore_errors(&socket);
@@ -48,13 +52,18 @@ impl WebSocket {
                 }
             }
             Err(error) => {
-                report.closed(None, describe(&error));
-                Self {
-                    socket: None,
-                    _listeners: Vec::new(),
-                    _patience: None,
-                }
+                // The browser will not even try: the URL, or a rule of its own.
+                report.unusable(describe(&error));
+                Self::none()
             }
+        }
+    }
+
+    fn none() -> Self {
+        Self {
+            socket: None,
+            _listeners: Vec::new(),
+            _patience: None,
         }
     }
 }
@@ -104,6 +113,11 @@ impl Report {
         }
     }
 
+    fn unusable(&self, reason: String) {
+        self.event(SocketEvent::Unusable(reason));
+        self.ended.set(true);
+    }
+
     fn closed(&self, code: Option<u16>, reason: String) {
         self.event(SocketEvent::Closed {
             code,
@@ -112,6 +126,24 @@ impl Report {
         });
         self.ended.set(true);
     }
+}
+
+/// Why no browser opens this URL here; what it would say itself is late, or nothing.
+fn unusable(url: &str) -> Option<&'static str> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?']).next()?;
+    if authority.contains('@') {
+        return Some("browsers take no user and password in a WebSocket's URL: put a token into its query instead");
+    }
+    let location = js_sys::Reflect::get(&js_sys::global(), &"location".into()).ok()?;
+    let protocol = js_sys::Reflect::get(&location, &"protocol".into()).ok()?.as_string()?;
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    // Browsers trust this machine without encryption.
+    let own = host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") || host == "[::1]";
+    (protocol == "https:" && scheme == "ws" && !own).then_some(
+        "this page came by https, from which browsers open only encrypted connections: the relay's URL must begin with \
+         wss://, and the relay needs a certificate",
+    )
 }
 
 fn listen(socket: &web_sys::WebSocket, report: Report) -> Vec<Listener> {
