@@ -63,7 +63,9 @@ fn serve(mut client: TcpStream, log: &Mutex<Vec<String>>) {
         let _ = client.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n");
         return;
     };
-    client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
+    client
+        .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        .unwrap();
     let (mut from, mut into) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut from, &mut into);
@@ -106,14 +108,20 @@ fn the_relay_is_reached_by_the_proxy_that_is_named() {
         let output = ping(&url, more, environment);
         assert_eq!(output.status.code(), Some(4), "{environment:?}: {}", stderr(&output));
         let asked = proxy.asked()[before..].to_vec();
-        assert!(asked.iter().all(|line| *line == format!("CONNECT {host} HTTP/1.1")), "{asked:?}");
+        assert!(
+            asked.iter().all(|line| *line == format!("CONNECT {host} HTTP/1.1")),
+            "{asked:?}"
+        );
         !asked.is_empty()
     };
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
         assert!(through(&[], &[(name, &via)]), "{name}");
     }
     assert!(!through(&[], &[("HTTPS_PROXY", &via)]), "that is for wss://");
-    assert!(!through(&[], &[("HTTP_PROXY", &via), ("NO_PROXY", "example,127.0.0.0/8")]));
+    assert!(!through(
+        &[],
+        &[("HTTP_PROXY", &via), ("NO_PROXY", "example,127.0.0.0/8")]
+    ));
     assert!(!through(&[], &[("http_proxy", &via), ("no_proxy", "*")]));
     assert!(through(&["--proxy", &via], &[("NO_PROXY", "*")]));
     assert!(!through(&["--proxy", "none"], &[("ALL_PROXY", &via)]));
@@ -148,7 +156,18 @@ fn doctor_looks_through_the_proxy_too() {
     let (_relay, url) = relay();
     let proxy = Proxy::start();
     let stun = "stun:127.0.0.1:1";
-    let output = run(&["doctor", "--json", "--relay", &url, "--proxy", &proxy.url(), "--stun", stun, "--timeout", "2"]);
+    let output = run(&[
+        "doctor",
+        "--json",
+        "--relay",
+        &url,
+        "--proxy",
+        &proxy.url(),
+        "--stun",
+        stun,
+        "--timeout",
+        "2",
+    ]);
     let relay = &events(&output, "relay")[0];
     assert_eq!(relay["ok"], true, "{relay}");
     assert_eq!(relay["proxy"], format!("http://127.0.0.1:{}", proxy.port));
@@ -167,7 +186,13 @@ fn urls_are_read_as_browsers_read_them() {
         let output = ping(&url, &["--proxy", "none"], &[]);
         assert_eq!(output.status.code(), Some(4), "{url}: {}", stderr(&output));
     }
-    for url in ["ws://127.0.0.1:99999", "ftp://127.0.0.1", "127.0.0.1:8700", "ws://", "ws://us er@x"] {
+    for url in [
+        "ws://127.0.0.1:99999",
+        "ftp://127.0.0.1",
+        "127.0.0.1:8700",
+        "ws://",
+        "ws://us er@x",
+    ] {
         let output = ping(url, &[], &[]);
         assert_eq!(output.status.code(), Some(2), "{url}: {}", stderr(&output));
         assert!(stderr(&output).contains("ws://host:port"), "{}", stderr(&output));
@@ -194,9 +219,15 @@ fn faults_that_no_waiting_mends_are_told_at_once() {
     let started = Instant::now();
     for (answer, words) in [
         (&b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..], "404"),
-        (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "check the token"),
+        (
+            b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
+            "check the token",
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "200"),
-        (b"HTTP/1.1 301 Moved\r\nLocation: https://there/\r\nContent-Length: 0\r\n\r\n", "https://there/"),
+        (
+            b"HTTP/1.1 301 Moved\r\nLocation: https://there/\r\nContent-Length: 0\r\n\r\n",
+            "https://there/",
+        ),
         (b"SSH-2.0-OpenSSH_9.9\r\n", "another port"),
         (b"\x15\x03\x01\x00\x02\x02\x46", "try wss://"),
     ] {
@@ -232,7 +263,11 @@ fn a_displaced_program_says_so_and_ends_with_7() {
         let mut first = crosspeer_peer(command, &url, dir.path());
         let second = crosspeer_peer("echo", &url, dir.path());
         let error = first.event("error");
-        assert_eq!((&error["code"], &error["exit"]), (&"displaced".into(), &7.into()), "{error}");
+        assert_eq!(
+            (&error["code"], &error["exit"]),
+            (&"displaced".into(), &7.into()),
+            "{error}"
+        );
         assert_eq!(first.exit_code(), Some(7));
         drop(second);
     }
@@ -250,7 +285,12 @@ fn receive_says_when_the_relay_is_lost_and_back() {
     let _second = Running::start(&["relay", "--host", "127.0.0.1", "--port", port]);
     receive.event("relay-back");
     let output = ping(&url, &[], &[]);
-    assert_eq!(output.status.code(), Some(5), "it is called again, and does not echo: {}", stderr(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(5),
+        "it is called again, and does not echo: {}",
+        stderr(&output)
+    );
 }
 
 #[cfg(unix)]

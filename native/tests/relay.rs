@@ -5,7 +5,7 @@ use crosspeer::{Error, Proxy, RelayState};
 use crosspeer_native::{Config, PeerManager, RelayClient};
 use crosspeer_relay::{Relay, RelayConfig};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -13,12 +13,17 @@ use uuid::Uuid;
 /// Far more than anything here takes, and less than a peer tries for.
 const SOON: Duration = Duration::from_secs(10);
 
-async fn relay_at(port: u16) -> (String, JoinHandle<()>) {
+/// A relay, and what ends it when dropped.
+async fn relay_at(port: u16) -> (String, oneshot::Sender<()>, JoinHandle<()>) {
     let mut config = RelayConfig::default();
     (config.host, config.port) = (Some("127.0.0.1".into()), port);
     let server = Relay::bind(config).await.unwrap();
     let url = format!("ws://{}", server.local_addr());
-    (url, tokio::spawn(server.serve(std::future::pending())))
+    let (stop, stopped) = oneshot::channel();
+    let serving = server.serve(async {
+        let _ = stopped.await;
+    });
+    (url, stop, tokio::spawn(serving))
 }
 
 fn config() -> Config {
@@ -34,7 +39,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_displaced_peer_hears_of_it_wherever_it_waits_and_its_connections_go_on() {
-    let (url, _relay) = relay_at(0).await;
+    let (url, _stop, _relay) = relay_at(0).await;
     let mut same = config();
     same.uuid = Some(Uuid::new_v4());
     let first = PeerManager::join(&url, same.clone()).await.unwrap();
@@ -75,22 +80,21 @@ async fn a_displaced_peer_hears_of_it_wherever_it_waits_and_its_connections_go_o
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_is_lost_and_back_is_told_and_can_be_tried_at_once() {
-    let (url, relay) = relay_at(0).await;
+    let (url, stop, relay) = relay_at(0).await;
     let port = url.rsplit(':').next().unwrap().parse().unwrap();
     let mut patient = config();
     patient.reconnect.initial = Duration::from_secs(3600);
     patient.reconnect.max = Duration::from_secs(3600);
     let peer = PeerManager::join(&url, patient).await.unwrap();
     assert_eq!(peer.relay_state(), RelayState::Registered);
-    relay.abort();
-    let _ = relay.await;
-    drop(TcpListener::bind("127.0.0.1:0").await); // the runtime has dropped the old relay's sockets by then
+    drop(stop);
+    soon(relay).await.unwrap();
     let lost = soon(peer.relay_changed(&RelayState::Registered)).await;
     assert!(
         matches!(&lost, RelayState::Connecting(Some(Error::RelayUnreachable { .. }))),
         "{lost:?}"
     );
-    let (_, _relay) = relay_at(port).await;
+    let (_, _stop, _relay) = relay_at(port).await;
     soon(peer.reconnect_now()).await.unwrap();
     assert_eq!(peer.relay_state(), RelayState::Registered);
 }

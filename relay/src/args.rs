@@ -94,7 +94,10 @@ async fn report(hub: &Hub, interval: u64, limit: usize) {
         let clients = hub.clients();
         let count = clients.len();
         if (1..limit).contains(&count) {
-            let names: Vec<String> = clients.iter().map(|(name, uuid)| format!("{name} ({uuid})")).collect();
+            let names: Vec<String> = clients
+                .iter()
+                .map(|(name, uuid)| format!("{name:?} ({uuid})"))
+                .collect();
             info!(clients = count, "connected clients: {}", names.join(", "));
         } else {
             info!(clients = count, "connected clients");

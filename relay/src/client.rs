@@ -3,6 +3,7 @@
 use crate::config::Limits;
 use crate::hub::Hub;
 use crate::mailbox::{Mail, Mailbox};
+use crate::strangers::Stranger;
 use crosspeer::relay::{ConnId, close_code};
 use futures_util::future::{self, Either};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -26,15 +27,19 @@ enum End {
 }
 
 /// Serves a client until it is gone.
-pub(crate) async fn serve<S>(hub: Hub, socket: WebSocketStream<S>, remote: Option<SocketAddr>)
-where
+pub(crate) async fn serve<S>(
+    hub: Hub,
+    socket: WebSocketStream<S>,
+    remote: Option<SocketAddr>,
+    stranger: Option<Stranger>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (conn, mailbox) = hub.on_open();
     debug!(conn = conn.0, ?remote, "connected");
     let heard = AtomicBool::new(true);
     tokio::select! {
-        () = talk(&hub, conn, &mailbox, socket, &heard) => {}
+        () = talk(&hub, conn, &mailbox, socket, &heard, stranger) => {}
         () = watch(&hub, conn, &mailbox, &heard) => {}
     }
     hub.on_close(conn);
@@ -59,13 +64,19 @@ where
 }
 
 /// Reads and writes until both are done.
-async fn talk<S>(hub: &Hub, conn: ConnId, mailbox: &Mailbox, socket: WebSocketStream<S>, heard: &AtomicBool)
-where
+async fn talk<S>(
+    hub: &Hub,
+    conn: ConnId,
+    mailbox: &Mailbox,
+    socket: WebSocketStream<S>,
+    heard: &AtomicBool,
+    stranger: Option<Stranger>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut sink, mut stream) = socket.split();
     let refused = {
-        let reading = pin!(read(hub, conn, &mut stream, heard));
+        let reading = pin!(read(hub, conn, &mut stream, heard, stranger));
         let writing = pin!(write(mailbox, &mut sink));
         match future::select(reading, writing).await {
             Either::Left((End::Gone, _)) => false,
@@ -85,7 +96,13 @@ where
     }
 }
 
-async fn read<S>(hub: &Hub, conn: ConnId, stream: &mut SplitStream<WebSocketStream<S>>, heard: &AtomicBool) -> End
+async fn read<S>(
+    hub: &Hub,
+    conn: ConnId,
+    stream: &mut SplitStream<WebSocketStream<S>>,
+    heard: &AtomicBool,
+    mut stranger: Option<Stranger>,
+) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -94,6 +111,7 @@ where
         match message {
             Ok(Message::Text(text)) => {
                 hub.on_text(conn, &text).await;
+                stranger = stranger.filter(|_| !hub.knows(conn));
                 heard.store(true, Ordering::Relaxed); // it was held back; its pongs wait behind this
             }
             Ok(Message::Binary(_)) => hub.on_binary(conn),
@@ -146,9 +164,18 @@ where
 async fn watch(hub: &Hub, conn: ConnId, mailbox: &Mailbox, heard: &AtomicBool) {
     tokio::select! {
         () = mailbox.closed() => {}
+        () = anonymity(hub, conn) => hub.close(conn, close_code::POLICY, "No registration came in time."),
         () = silence(hub, mailbox, heard) => hub.close(conn, close_code::INTERNAL_ERROR, "keepalive ping timeout"),
     }
     sleep(hub.limits().close_timeout).await;
+}
+
+/// Ends when the client's time to register is over and it has not.
+async fn anonymity(hub: &Hub, conn: ConnId) {
+    sleep(hub.limits().register_timeout).await;
+    if hub.knows(conn) {
+        std::future::pending().await
+    }
 }
 
 /// Pings the client; ends when it is not heard in time.

@@ -55,6 +55,11 @@ fn health(hub: &Hub) -> Response {
 }
 
 fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Response {
+    let stranger = remote.map(|remote| hub.admit(remote.ip()));
+    let Some(stranger) = stranger.map_or(Some(None), |admitted| admitted.map(Some)) else {
+        let text = "Too many connections from this address have not registered.\n";
+        return (StatusCode::TOO_MANY_REQUESTS, text).into_response();
+    };
     let response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
@@ -69,7 +74,7 @@ fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Respo
                 let socket = WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
                 match refused {
                     Some(Unauthorized(reason)) => client::turn_away(hub.limits(), socket, reason).await,
-                    None => client::serve(hub, socket, remote).await,
+                    None => client::serve(hub, socket, remote, stranger).await,
                 }
             }
             Err(error) => debug!(?remote, "the connection broke during the WebSocket handshake: {error}"),

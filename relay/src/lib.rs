@@ -27,6 +27,7 @@ mod hub;
 mod logging;
 mod mailbox;
 mod server;
+mod strangers;
 mod tls;
 
 pub use args::{RelayArgs, run};

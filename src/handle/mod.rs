@@ -14,9 +14,9 @@ pub use manager::PeerManager;
 
 use crate::driver::Driver;
 use crate::platform::Platform;
-use crate::relay::{Registration, url};
+use crate::relay::{MAX_NAME_BYTES, Registration, url};
 use crate::router::{Mode, Request, Router};
-use crate::{Config, Result};
+use crate::{Config, Error, Result};
 use hub::{Caller, Hub};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -41,7 +41,7 @@ impl Node {
             .or_else(|| platform.host_name())
             .unwrap_or_else(|| "crosspeer".into());
         let me = Registration {
-            name,
+            name: check_name(name)?,
             uuid: config.uuid.unwrap_or_else(Uuid::new_v4),
         };
         let (caller, calls) = Caller::channel();
@@ -62,5 +62,15 @@ impl Node {
 
     fn ask(&self, request: Request) -> Asking {
         Asking::new(&self.caller, request)
+    }
+}
+
+fn check_name(name: String) -> Result<String> {
+    match name.len() {
+        0..=MAX_NAME_BYTES => Ok(name),
+        bytes => {
+            let text = format!("the name has {bytes} bytes, relays take {MAX_NAME_BYTES}");
+            Err(Error::InvalidInput(text))
+        }
     }
 }

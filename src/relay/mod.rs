@@ -14,7 +14,7 @@ mod wire;
 pub use message::{DecodeError, DescriptionType, PeerConnectionMessage, Registration, RelayMessage, Response};
 pub use session::{Session, SessionOutput};
 pub use state::RelayState;
-pub use switchboard::{ConnId, Incoming, Switchboard, SwitchboardOutput, close_code};
+pub use switchboard::{ConnId, Incoming, MAX_NAME_BYTES, Switchboard, SwitchboardOutput, close_code};
 pub use wire::parse_uuid;
 
 /// Bytes of the largest WebSocket message that a relay or a client takes: ProxyStore's (1 MiB, from `websockets`).

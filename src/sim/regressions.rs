@@ -542,7 +542,13 @@ fn a_displaced_peer_is_told_and_its_connections_go_on() {
         assert_eq!(world.reply(ticket), Some(&Err(Error::Displaced)));
     }
     let after = world.send(alice, bob, "after");
-    assert!(world.run_until(Duration::from_secs(5), |world| world.received(bob).len() == 2));
+    let came = world.run_until(Duration::from_secs(5), |world| world.received(bob).len() == 2);
+    assert!(
+        came,
+        "{:?} {:?}",
+        world.reply(after),
+        world.ends(alice).collect::<Vec<_>>()
+    );
     assert_eq!(world.reply(after), Some(&Ok(Reply::Done)));
     assert_eq!(world.live_links(alice), 1);
 }
