@@ -66,6 +66,7 @@ impl Via {
                              http://user:password@host:port, with what is special in them percent-encoded"
                     .into()),
             },
+            _ if no_proxy_at_all() => Ok(None),
             _ => Self::of(&Matcher::from_env(), target),
         }
     }
@@ -176,6 +177,12 @@ impl Via {
             ))),
         }
     }
+}
+
+/// Whether NO_PROXY lists everything. `Matcher` knows `*` for names, curl for addresses too.
+fn no_proxy_at_all() -> bool {
+    let listed = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy"));
+    listed.is_ok_and(|hosts| hosts.split(',').any(|host| host.trim() == "*"))
 }
 
 /// The status of an HTTP/1 response.

@@ -22,7 +22,9 @@ pub(crate) struct Target {
 impl Target {
     /// Takes a `ws://` or `wss://` URL apart, as browsers do.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
-        let fail = |why: String| format!("the relay's URL cannot be used: {why}");
+        let fail = |why: String| {
+            format!("the relay's URL cannot be used: {why}; it must look like ws://host:port or wss://host")
+        };
         let mut url = Url::parse(url).map_err(|error| fail(error.to_string()))?;
         let tls = match url.scheme() {
             "ws" => false,

@@ -521,8 +521,10 @@ fn a_displaced_peer_is_told_and_its_connections_go_on() {
     let mut world = World::new(Instant::now(), 5, Weather::default());
     let alice = world.add(1, Config::default(), false);
     let bob = world.add(2, Config::default(), false);
+    world.run_for(Duration::from_secs(1));
     let before = world.send(alice, bob, "before");
-    assert!(world.run_until(Duration::from_secs(5), |world| world.reply(before).is_some()));
+    assert!(world.run_until(Duration::from_secs(5), |world| world.received(bob).len() == 1));
+    assert_eq!(world.reply(before), Some(&Ok(Reply::Done)));
     let waiting = world.request(alice, Request::Registered { timeout: None });
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.reply(waiting), Some(&Ok(Reply::Done)));
