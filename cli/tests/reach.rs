@@ -1,6 +1,7 @@
 //! How the command reaches its relay and keeps it: proxies, faults that no waiting mends, and being displaced.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::disallowed_methods)] // how soon something is told is the subject
 
 mod common;
 use common::{PEER, Running, crosspeer, events, receive, relay, run, stderr};

@@ -1,5 +1,5 @@
 //! Whom a `wss://` relay must prove to be, and what is said when it cannot.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crosspeer::{Error, Proxy};
 use crosspeer_native::{Config, PeerManager};

@@ -1,5 +1,5 @@
 //! What a peer hears of its relay: that it is lost, back, refuses, or has given its place to another.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crosspeer::{Error, Proxy, RelayState};
 use crosspeer_native::{Config, PeerManager, RelayClient};

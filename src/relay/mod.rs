@@ -15,6 +15,7 @@ pub use message::{DecodeError, DescriptionType, PeerConnectionMessage, Registrat
 pub use session::{Session, SessionOutput};
 pub use state::RelayState;
 pub use switchboard::{ConnId, Incoming, MAX_NAME_BYTES, Switchboard, SwitchboardOutput, close_code};
+pub use url::refused_in_page;
 pub use wire::parse_uuid;
 
 /// Bytes of the largest WebSocket message that a relay or a client takes: ProxyStore's (1 MiB, from `websockets`).

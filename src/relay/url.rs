@@ -53,6 +53,25 @@ pub(crate) fn shown(url: &str) -> String {
     format!("{scheme}{separator}{host}{path}{query}")
 }
 
+/// Why no browser opens this URL from a page of this protocol (`https:`); what it would say itself is late, or nothing.
+pub fn refused_in_page(url: &str, page: &str) -> Option<&'static str> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?']).next()?;
+    if authority.contains('@') {
+        return Some("browsers take no user and password in a WebSocket's URL: put a token into its query instead");
+    }
+    let host = match authority.split_once(']') {
+        Some((v6, _)) => v6,
+        None => authority.split(':').next()?,
+    };
+    // Browsers trust this machine without encryption.
+    let own = host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") || host == "[::1";
+    (page == "https:" && scheme == "ws" && !own).then_some(
+        "this page came by https, from which browsers open only encrypted connections: the relay's URL must begin with \
+         wss://, and the relay needs a certificate",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +130,33 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(shown(url), open);
+        }
+    }
+
+    #[test]
+    fn what_browsers_would_refuse_late_is_refused_at_once() {
+        for (url, page, word) in [
+            ("ws://relay.example/", "https:", Some("wss://")),
+            ("ws://192.0.2.1:8700/", "https:", Some("wss://")),
+            ("ws://localhost.example/", "https:", Some("wss://")),
+            ("ws://user:pass@host/", "http:", Some("password")),
+            ("wss://user@host/", "https:", Some("password")),
+            ("wss://relay.example/", "https:", None),
+            ("ws://relay.example/", "http:", None),
+            ("ws://relay.example/", "", None),
+            ("ws://relay.example/?a=b@c", "http:", None),
+            ("ws://localhost/", "https:", None),
+            ("ws://localhost:8700/", "https:", None),
+            ("ws://127.0.0.1:8700/", "https:", None),
+            ("ws://[::1]:8700/", "https:", None),
+            ("ws://[::1]/", "https:", None),
+        ] {
+            let reason = refused_in_page(url, page);
+            let fits = match word {
+                Some(word) => reason.is_some_and(|reason| reason.contains(word)),
+                None => reason.is_none(),
+            };
+            assert!(fits, "{url} on {page}: {reason:?}");
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::listener::Listener;
 use crate::rtc::describe;
 use crosspeer::Config;
 use crosspeer::platform::{Event, Events, Socket, SocketEvent, SocketId};
+use crosspeer::relay::refused_in_page;
 use gloo_timers::callback::Timeout;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -38,7 +39,7 @@ impl WebSocket {
             events,
             ended: Rc::default(),
         };
-        if let Some(reason) = unusable(url) {
+        if let Some(reason) = refused_in_page(url, &page_protocol()) {
             report.unusable(reason.to_owned());
             return Self::none();
         }
@@ -128,22 +129,11 @@ impl Report {
     }
 }
 
-/// Why no browser opens this URL here; what it would say itself is late, or nothing.
-fn unusable(url: &str) -> Option<&'static str> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?']).next()?;
-    if authority.contains('@') {
-        return Some("browsers take no user and password in a WebSocket's URL: put a token into its query instead");
-    }
-    let location = js_sys::Reflect::get(&js_sys::global(), &"location".into()).ok()?;
-    let protocol = js_sys::Reflect::get(&location, &"protocol".into()).ok()?.as_string()?;
-    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    // Browsers trust this machine without encryption.
-    let own = host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") || host == "[::1]";
-    (protocol == "https:" && scheme == "ws" && !own).then_some(
-        "this page came by https, from which browsers open only encrypted connections: the relay's URL must begin with \
-         wss://, and the relay needs a certificate",
-    )
+/// `https:` and the like; nothing where there is no page.
+fn page_protocol() -> String {
+    let get = |of: &wasm_bindgen::JsValue, key: &str| js_sys::Reflect::get(of, &key.into()).unwrap_or_default();
+    let location = get(&js_sys::global(), "location");
+    get(&location, "protocol").as_string().unwrap_or_default()
 }
 
 fn listen(socket: &web_sys::WebSocket, report: Report) -> Vec<Listener> {
