@@ -201,7 +201,7 @@ impl<P: Platform> Driver<P> {
                     }
                 }
                 Output::RelayMessage(message) => self.hub.push_relay(message),
-                Output::Relay(registered) => self.on_relay(registered),
+                Output::Relay(state) => self.hub.set_relay(state),
                 Output::Reply(id, result) => self.answer(id, result),
                 Output::NewLink { link, peer, incoming } => {
                     self.links.insert(
@@ -235,13 +235,6 @@ impl<P: Platform> Driver<P> {
         }
         if close {
             self.rtcs.remove(id);
-        }
-    }
-
-    fn on_relay(&self, registered: Result<()>) {
-        self.hub.set_registered(registered.is_ok());
-        if let Err(error @ (Error::RelayRefused { .. } | Error::Closed { .. })) = registered {
-            self.hub.end_relay(error);
         }
     }
 

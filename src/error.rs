@@ -98,8 +98,17 @@ pub enum Error {
         /// What the relay said.
         reason: String,
     },
-    /// The relay refused us, for good.
-    #[error("the relay refused: {reason}{}", code.map(|c| format!(" (close code {c})")).unwrap_or_default())]
+    /// Another program registered this peer's UUID at the relay, which has forgotten this one. Connections that are up
+    /// go on; nobody can call any more.
+    #[error(
+        "displaced at the relay: another program has registered this peer's UUID, so this one hears no more calls; end one of the two, or give each a UUID of its own"
+    )]
+    Displaced,
+    /// The relay refused us, for good: it is not tried again.
+    #[error(
+        "the relay refused: {reason}{}; check the token or the credentials it wants",
+        code.map(|c| format!(" (close code {c})")).unwrap_or_default()
+    )]
     RelayRefused {
         /// The WebSocket close code, if there was one.
         code: Option<u16>,
@@ -155,6 +164,7 @@ impl Error {
             Self::Closed { .. } => "closed",
             Self::ConnectionLost { .. } => "connection-lost",
             Self::PeerUnavailable { .. } => "peer-unavailable",
+            Self::Displaced => "displaced",
             Self::RelayRefused { .. } => "relay-refused",
             Self::RelayUnreachable { .. } => "relay-unreachable",
             Self::SetupFailed { .. } => "setup-failed",

@@ -64,8 +64,9 @@ pub mod router;
 pub mod sim;
 pub mod transfer;
 
-pub use config::{Config, IceServer, Reconnect, TlsOptions};
+pub use config::{Config, IceServer, Proxy, Reconnect, TlsOptions};
 pub use error::{Error, Result, Stage};
 pub use handle::{Asking, PeerConnection, PeerManager, RelayClient};
 pub use link::{LinkId, State};
 pub use message::Message;
+pub use relay::RelayState;

@@ -171,6 +171,9 @@ pub enum SocketEvent {
         /// The HTTP status, where the relay answered the handshake with one other than 101.
         http_status: Option<u16>,
     },
+    /// It cannot be opened, and will not be however often it is tried: a URL that cannot be used, a certificate that is
+    /// not trusted, something else than a WebSocket at that address. Says what, and what to do. Nothing follows.
+    Unusable(String),
 }
 
 /// Anything a platform reports.
@@ -180,6 +183,8 @@ pub enum Event {
     Rtc(RtcId, RtcEvent),
     /// From a WebSocket.
     Socket(SocketId, SocketEvent),
+    /// The network is back: a relay that is waited for is worth a try at once.
+    Online,
 }
 
 /// Where a platform reports events, from any thread or callback. Cheap to clone.

@@ -35,7 +35,7 @@ impl Pair {
                 name: "bench".into(),
                 uuid: Uuid::from_u128(number),
             };
-            Router::new(Mode::Managed, "ws://bench".into(), me, Config::default(), 1)
+            Router::new(Mode::Managed, "ws://bench", me, Config::default(), 1)
         };
         let mut pair = Self {
             now: Instant::now(),

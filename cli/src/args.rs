@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use crosspeer::IceServer;
+use crosspeer::{IceServer, Proxy};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +15,7 @@ const EXIT_CODES: &str = "Exit codes:
   4    the other peer is not available
   5    timed out
   6    a file was refused, or its checksum was wrong
+  7    displaced: another program registered this peer's UUID at the relay
   130  interrupted";
 
 /// Send and receive files and messages between peers, directly, over WebRTC.
@@ -58,7 +59,7 @@ pub(crate) enum Command {
 /// How to reach the relay, and through it a peer.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConnectArgs {
-    /// The relay, such as ws://127.0.0.1:8700 or wss://relay.example
+    /// The relay, such as ws://127.0.0.1:8700, wss://relay.example or wss://user:password@relay.example?token=…
     #[arg(long, value_name = "URL")]
     pub(crate) relay: String,
     /// This peer's UUID; a random one if not given
@@ -120,6 +121,10 @@ pub(crate) struct RelayTlsArgs {
     /// Further header for the relay, such as "Authorization: Bearer …"; may be repeated
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,
+    /// HTTP proxy for the relay, such as http://user:password@proxy:3128, or `none`; if not given, as HTTPS_PROXY,
+    /// HTTP_PROXY, ALL_PROXY and NO_PROXY say
+    #[arg(long, value_name = "URL", value_parser = proxy)]
+    pub(crate) proxy: Option<Proxy>,
 }
 
 #[derive(Debug, Args)]
@@ -232,6 +237,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(duration) if !duration.is_zero() && seconds <= 86400.0 => Ok(duration),
         _ => Err("must be above 0 and at most 86400".into()),
     }
+}
+
+fn proxy(text: &str) -> Result<Proxy, std::convert::Infallible> {
+    Ok(match text {
+        "" | "none" => Proxy::None,
+        url => Proxy::Url(url.to_owned()),
+    })
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -10,12 +10,14 @@ use serde_json::json;
 
 /// Runs until interrupted.
 pub(crate) async fn run(args: EchoArgs, output: &Output) -> Result<()> {
+    crosspeer_relay::raise_file_limit();
     let peers = net::join(&args.connect).await?;
     let (uuid, name) = (peers.uuid(), peers.name());
     output.event(json!({"type": "ready", "uuid": uuid, "name": name}), uuid);
     output.note("echoing; end with Ctrl-C");
     let result = tokio::select! {
         result = serve(&peers, output) => result,
+        gone = net::watch(&peers, output) => Err(gone),
         () = net::interrupted() => Ok(()),
     };
     net::leave(&peers, true).await;

@@ -13,6 +13,7 @@ pub(crate) enum Exit {
     Peer = 4,
     Timeout = 5,
     Refused = 6,
+    Displaced = 7,
     Interrupted = 130,
 }
 
@@ -36,6 +37,7 @@ impl Failure {
             Exit::Peer => "peer-unavailable",
             Exit::Timeout => "timeout",
             Exit::Refused => "refused",
+            Exit::Displaced => "displaced",
             Exit::Interrupted => "interrupted",
         };
         Self {
@@ -68,6 +70,7 @@ impl fmt::Display for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
+            Error::Displaced => Exit::Displaced,
             Error::RelayUnreachable { .. } | Error::RelayRefused { .. } => Exit::Relay,
             Error::Timeout {
                 stage: Stage::Relay, ..

@@ -2,8 +2,10 @@
 
 use crate::args::{ConnectArgs, RelayTlsArgs};
 use crate::failure::{Failure, Result};
-use crosspeer::IceServer;
+use crate::output::Output;
+use crosspeer::{Error, IceServer, RelayState};
 use crosspeer_native::{Config, PeerManager, RelayClient};
+use serde_json::json;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -27,11 +29,44 @@ pub(crate) async fn join(args: &ConnectArgs) -> Result<PeerManager> {
     Ok(PeerManager::join(&args.relay, config).await?)
 }
 
-/// Registers at the relay and leaves again.
-pub(crate) async fn register(url: &str, tls: &RelayTlsArgs, time: Duration) -> Result<()> {
+/// Tells when the relay is lost and when it is back. Ends when it has gone for good, and says why.
+pub(crate) async fn watch(peers: &PeerManager, output: &Output) -> Failure {
+    let mut lost = false;
+    let mut state = peers.relay_state();
+    loop {
+        match &state {
+            RelayState::Ended(error) => return error.clone().into(),
+            RelayState::Registered if lost => {
+                lost = false;
+                output.detail(json!({"type": "relay-back"}), "the relay is back");
+            }
+            RelayState::Connecting(error) if !lost => {
+                lost = true;
+                let reason = match error {
+                    Some(Error::RelayUnreachable { reason, .. }) => reason.clone(),
+                    other => other.as_ref().map(Error::to_string).unwrap_or_default(),
+                };
+                output.detail(
+                    json!({"type": "relay-lost", "message": reason}),
+                    format_args!("lost the relay ({reason}): nobody can call until it is back; trying again"),
+                );
+            }
+            _ => {}
+        }
+        state = peers.relay_changed(&state).await;
+    }
+}
+
+/// What these arguments say about the relay.
+pub(crate) fn relay_config(args: &RelayTlsArgs) -> Result<Config> {
     let mut config = Config::default();
+    apply_tls(&mut config, args)?;
+    Ok(config)
+}
+
+/// Registers at the relay and leaves again.
+pub(crate) async fn register(url: &str, mut config: Config, time: Duration) -> Result<()> {
     config.connect_timeout = time;
-    apply_tls(&mut config, tls)?;
     let client = RelayClient::connect(url, config).await?;
     Ok(client.close().await?)
 }
@@ -62,6 +97,7 @@ pub(crate) async fn interrupted() {
 fn apply_tls(config: &mut Config, args: &RelayTlsArgs) -> Result<()> {
     config.relay_headers.clone_from(&args.header);
     config.tls.verify = !args.insecure;
+    config.proxy = args.proxy.clone().unwrap_or_default();
     for path in &args.ca {
         let pem = std::fs::read_to_string(path).map_err(|e| Failure::local(path.display(), e))?;
         config.tls.roots_pem.push(pem);

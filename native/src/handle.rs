@@ -1,6 +1,6 @@
 //! The handles of [`crosspeer`], opened on this platform.
 
-use crate::Native;
+use crate::{Native, Route};
 use crosspeer::{Config, Result};
 use std::ops::Deref;
 use tokio::runtime::Handle;
@@ -15,8 +15,10 @@ impl PeerManager {
     ///
     /// # Errors
     /// [`crosspeer::Error::InvalidInput`] for a URL or configuration that cannot work,
-    /// [`crosspeer::Error::RelayUnreachable`] with the last failure, [`crosspeer::Error::RelayRefused`].
+    /// [`crosspeer::Error::RelayUnreachable`] with the last failure, at once where trying again would not help;
+    /// [`crosspeer::Error::RelayRefused`].
     pub async fn join(url: &str, config: Config) -> Result<Self> {
+        Route::to(url, &config)?;
         let (manager, driver) = crosspeer::PeerManager::new(Native::new(Handle::current()), url, config)?;
         tokio::spawn(driver.run());
         manager.registered().await?;
@@ -43,6 +45,7 @@ impl RelayClient {
     /// # Errors
     /// As [`PeerManager::join`].
     pub async fn connect(url: &str, config: Config) -> Result<Self> {
+        Route::to(url, &config)?;
         let (client, driver) = crosspeer::RelayClient::new(Native::new(Handle::current()), url, config)?;
         tokio::spawn(driver.run());
         client.registered().await?;

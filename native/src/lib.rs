@@ -38,17 +38,21 @@
 //!   crosspeer's driver
 //!     │ Platform            Native      this crate's front door
 //!     ├─ open_rtc      ──→  rtc/        the only place that knows the engine
-//!     └─ open_socket   ──→  socket      the relay's WebSocket; tls: whom it trusts
+//!     └─ open_socket   ──→  socket      the relay's WebSocket; target: whither, proxy: which way, tls: whom it trusts
 //! ```
 
 mod handle;
 mod platform;
+mod proxy;
+mod route;
 mod rtc;
 mod socket;
+mod target;
 mod tls;
 
-pub use crosspeer::{Config, Error, Message, PeerConnection, Result, State};
+pub use crosspeer::{Config, Error, Message, PeerConnection, Proxy, RelayState, Result, State};
 pub use handle::{PeerManager, RelayClient};
 pub use platform::Native;
+pub use route::Route;
 pub use rtc::NativeRtc;
 pub use socket::NativeSocket;

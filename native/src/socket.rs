@@ -1,5 +1,7 @@
 //! The WebSocket to the relay.
 
+use crate::proxy::{BoxStream, Obstacle, Via, dial};
+use crate::target::Target;
 use crate::tls;
 use crosspeer::Config;
 use crosspeer::platform::{Event, Events, Socket, SocketEvent, SocketId};
@@ -10,12 +12,14 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::{ProtocolError, TlsError};
 use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, LOCATION};
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Response};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{Connector, connect_async_tls_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 /// Bytes of the largest message accepted: a relay forwards up to 1 MiB, and a refusal may quote it.
 const MAX_MESSAGE: usize = (1 << 20) + (64 << 10);
@@ -46,10 +50,13 @@ impl NativeSocket {
         let (url, config) = (url.to_owned(), config.clone());
         runtime.spawn(async move {
             let end = Box::pin(run(&url, &config, queued, &report)).await;
-            report(SocketEvent::Closed {
-                code: end.code,
-                reason: end.reason,
-                http_status: end.http_status,
+            report(match end.permanent {
+                true => SocketEvent::Unusable(end.reason),
+                false => SocketEvent::Closed {
+                    code: end.code,
+                    reason: end.reason,
+                    http_status: end.http_status,
+                },
             });
         });
         Self {
@@ -81,6 +88,18 @@ struct End {
     code: Option<u16>,
     reason: String,
     http_status: Option<u16>,
+    /// Whether trying again would not help.
+    permanent: bool,
+}
+
+impl From<Obstacle> for End {
+    fn from(Obstacle { reason, permanent }: Obstacle) -> Self {
+        Self {
+            reason,
+            permanent,
+            ..Self::default()
+        }
+    }
 }
 
 impl End {
@@ -92,47 +111,53 @@ impl End {
     }
 }
 
+/// Why a socket that was open ended.
 impl From<tungstenite::Error> for End {
     fn from(error: tungstenite::Error) -> Self {
-        match error {
-            tungstenite::Error::Http(response) => Self {
-                reason: format!("HTTP {}", response.status()),
-                http_status: Some(response.status().as_u16()),
-                code: None,
-            },
-            error => Self::because(explain(&error.to_string())),
-        }
+        Self::because(error.to_string())
     }
 }
 
-/// The TLS library's words with what to do about them.
-fn explain(error: &str) -> String {
-    let hint = if error.contains("certificate") {
-        "the relay's certificate is not trusted: add its root to `tls.roots_pem` (`--ca`), or switch verification off \
-         for a test relay (`--insecure`)"
-    } else if error.contains("corrupt message") || error.contains("InvalidContentType") {
-        "the relay does not speak TLS here: try ws:// instead of wss://"
-    } else if error.contains("HTTP version") || error.contains("httparse") || error.contains("Handshake not finished") {
-        "this is not a plain WebSocket: try wss:// instead of ws://"
-    } else {
-        return error.to_owned();
-    };
-    format!("{error}; {hint}")
+/// Why a WebSocket was not opened.
+fn refusal(error: tungstenite::Error) -> End {
+    match &error {
+        tungstenite::Error::Http(response) => declined(response),
+        tungstenite::Error::Io(io) => match tls::cause(io) {
+            Some(cause) => Obstacle::permanent(tls::explain(cause, "relay")).into(),
+            None => End::because(error.to_string()),
+        },
+        tungstenite::Error::Tls(TlsError::Rustls(cause)) => Obstacle::permanent(tls::explain(cause, "relay")).into(),
+        // It may be stopping, or starting.
+        tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+            End::because("it closed the connection instead of answering; if it speaks TLS, try wss:// instead of ws://")
+        }
+        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => End::because(error.to_string()),
+        _ => Obstacle::permanent(format!(
+            "{error}; what answers there is not a plain WebSocket: try wss:// instead of ws://, or another port"
+        ))
+        .into(),
+    }
+}
+
+/// An HTTP status instead of a WebSocket.
+fn declined(response: &Response<Option<Vec<u8>>>) -> End {
+    let status = response.status();
+    let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+    let moved = location.filter(|_| status.is_redirection());
+    End {
+        reason: match moved {
+            Some(to) => format!("HTTP {status}, to {to}"),
+            None => format!("HTTP {status}"),
+        },
+        http_status: Some(status.as_u16()),
+        ..End::default()
+    }
 }
 
 async fn run(url: &str, config: &Config, queued: mpsc::Receiver<String>, report: &impl Fn(SocketEvent)) -> End {
-    let (request, connector) = match prepare(url, config) {
-        Ok(prepared) => prepared,
-        Err(reason) => return End::because(reason),
-    };
-    let limits = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_MESSAGE));
-    let opening = connect_async_tls_with_config(request, Some(limits), true, Some(connector));
-    let socket = match timeout(OPEN_TIMEOUT, opening).await {
-        Ok(Ok((socket, _response))) => socket,
-        Ok(Err(error)) => return error.into(),
+    let socket = match timeout(OPEN_TIMEOUT, open(url, config)).await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(end)) => return end,
         Err(_) => return End::because(format!("no answer within {OPEN_TIMEOUT:?}")),
     };
     report(SocketEvent::Open);
@@ -148,17 +173,48 @@ async fn run(url: &str, config: &Config, queued: mpsc::Receiver<String>, report:
     }
 }
 
-fn prepare(url: &str, config: &Config) -> Result<(Request, Connector), String> {
-    let mut request = url.into_client_request().map_err(|error| error.to_string())?;
+async fn open(url: &str, config: &Config) -> Result<WebSocketStream<MaybeTlsStream<BoxStream>>, End> {
+    let target = Target::parse(url).map_err(Obstacle::permanent)?;
+    let (request, connector) = prepare(&target, config).map_err(Obstacle::permanent)?;
+    let via = Via::choose(&config.proxy, &target).map_err(Obstacle::permanent)?;
+    let stream: BoxStream = match via {
+        Some(via) => via.tunnel(&target, &config.tls).await?,
+        None => match dial(&target.host, target.port).await {
+            Ok(stream) => Box::new(stream),
+            Err(error) => return Err(End::because(format!("{}: {error}", target.authority()))),
+        },
+    };
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE));
+    let opening = Box::pin(client_async_tls_with_config(
+        request,
+        stream,
+        Some(limits),
+        Some(connector),
+    ));
+    let (socket, _response) = opening.await.map_err(refusal)?;
+    Ok(socket)
+}
+
+pub(crate) fn prepare(target: &Target, config: &Config) -> Result<(Request, Connector), String> {
+    let request = target.uri.clone().into_client_request();
+    let mut request = request.map_err(|error| error.to_string())?;
     for (name, value) in &config.relay_headers {
         // The value may be a secret, and is not repeated.
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is not a header name"))?;
         let value = HeaderValue::from_str(value).map_err(|_| format!("the value of header {name} is not usable"))?;
         request.headers_mut().append(header, value);
     }
-    let connector = match request.uri().scheme_str() {
-        Some("wss") => Connector::Rustls(Arc::new(tls::client_config(&config.tls)?)),
-        _ => Connector::Plain,
+    if let Some(authorization) = &target.authorization
+        && !request.headers().contains_key(AUTHORIZATION)
+    {
+        request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+    }
+    let connector = match target.tls {
+        true => Connector::Rustls(Arc::new(tls::client_config(&config.tls)?)),
+        false => Connector::Plain,
     };
     Ok((request, connector))
 }
@@ -180,7 +236,7 @@ async fn read(
                     |frame| End {
                         code: Some(frame.code.into()),
                         reason: frame.reason.as_str().to_owned(),
-                        http_status: None,
+                        ..End::default()
                     },
                 );
                 // Sends our own close frame.

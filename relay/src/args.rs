@@ -1,6 +1,7 @@
 //! The program: arguments, signals, and a line about its clients now and then.
 
 use crate::config::{Level, RelayConfig, RelayError};
+use crate::files::raise_file_limit;
 use crate::hub::Hub;
 use crate::logging;
 use crate::server::Relay;
@@ -49,6 +50,7 @@ pub async fn run(args: RelayArgs) -> Result<(), RelayError> {
     let json = args.json_logs;
     let config = args.into_config()?;
     logging::start(&config.logging, json)?;
+    raise_file_limit();
     let (interval, limit) = (
         config.logging.current_client_interval,
         config.logging.current_client_limit,
@@ -92,7 +94,10 @@ async fn report(hub: &Hub, interval: u64, limit: usize) {
         let clients = hub.clients();
         let count = clients.len();
         if (1..limit).contains(&count) {
-            let names: Vec<String> = clients.iter().map(|(name, uuid)| format!("{name} ({uuid})")).collect();
+            let names: Vec<String> = clients
+                .iter()
+                .map(|(name, uuid)| format!("{name:?} ({uuid})"))
+                .collect();
             info!(clients = count, "connected clients: {}", names.join(", "));
         } else {
             info!(clients = count, "connected clients");

@@ -1,7 +1,9 @@
 //! One client's socket: what it says goes to the hub, what is in its mailbox goes out.
 
+use crate::config::Limits;
 use crate::hub::Hub;
 use crate::mailbox::{Mail, Mailbox};
+use crate::strangers::Stranger;
 use crosspeer::relay::{ConnId, close_code};
 use futures_util::future::{self, Either};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -10,7 +12,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_tungstenite::tungstenite::{Bytes, Error};
@@ -25,29 +27,56 @@ enum End {
 }
 
 /// Serves a client until it is gone.
-pub(crate) async fn serve<S>(hub: Hub, socket: WebSocketStream<S>, remote: Option<SocketAddr>)
-where
+pub(crate) async fn serve<S>(
+    hub: Hub,
+    socket: WebSocketStream<S>,
+    remote: Option<SocketAddr>,
+    stranger: Option<Stranger>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (conn, mailbox) = hub.on_open();
     debug!(conn = conn.0, ?remote, "connected");
     let heard = AtomicBool::new(true);
     tokio::select! {
-        () = talk(&hub, conn, &mailbox, socket, &heard) => {}
+        () = talk(&hub, conn, &mailbox, socket, &heard, stranger) => {}
         () = watch(&hub, conn, &mailbox, &heard) => {}
     }
     hub.on_close(conn);
     debug!(conn = conn.0, "disconnected");
 }
 
-/// Reads and writes until both are done.
-async fn talk<S>(hub: &Hub, conn: ConnId, mailbox: &Mailbox, socket: WebSocketStream<S>, heard: &AtomicBool)
+/// Closes a client that must not come in, with 4001.
+pub(crate) async fn turn_away<S>(limits: &Limits, mut socket: WebSocketStream<S>, reason: &'static str)
 where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let frame = CloseFrame {
+        code: close_code::UNAUTHORIZED.into(),
+        reason: reason.into(),
+    };
+    let closing = async {
+        if socket.close(Some(frame)).await.is_ok() {
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+    };
+    let _ = timeout(limits.close_timeout, closing).await;
+}
+
+/// Reads and writes until both are done.
+async fn talk<S>(
+    hub: &Hub,
+    conn: ConnId,
+    mailbox: &Mailbox,
+    socket: WebSocketStream<S>,
+    heard: &AtomicBool,
+    stranger: Option<Stranger>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut sink, mut stream) = socket.split();
     let refused = {
-        let reading = pin!(read(hub, conn, &mut stream, heard));
+        let reading = pin!(read(hub, conn, &mut stream, heard, stranger));
         let writing = pin!(write(mailbox, &mut sink));
         match future::select(reading, writing).await {
             Either::Left((End::Gone, _)) => false,
@@ -67,7 +96,13 @@ where
     }
 }
 
-async fn read<S>(hub: &Hub, conn: ConnId, stream: &mut SplitStream<WebSocketStream<S>>, heard: &AtomicBool) -> End
+async fn read<S>(
+    hub: &Hub,
+    conn: ConnId,
+    stream: &mut SplitStream<WebSocketStream<S>>,
+    heard: &AtomicBool,
+    mut stranger: Option<Stranger>,
+) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -76,6 +111,7 @@ where
         match message {
             Ok(Message::Text(text)) => {
                 hub.on_text(conn, &text).await;
+                stranger = stranger.filter(|_| !hub.knows(conn));
                 heard.store(true, Ordering::Relaxed); // it was held back; its pongs wait behind this
             }
             Ok(Message::Binary(_)) => hub.on_binary(conn),
@@ -128,9 +164,18 @@ where
 async fn watch(hub: &Hub, conn: ConnId, mailbox: &Mailbox, heard: &AtomicBool) {
     tokio::select! {
         () = mailbox.closed() => {}
+        () = anonymity(hub, conn) => hub.close(conn, close_code::POLICY, "No registration came in time."),
         () = silence(hub, mailbox, heard) => hub.close(conn, close_code::INTERNAL_ERROR, "keepalive ping timeout"),
     }
     sleep(hub.limits().close_timeout).await;
+}
+
+/// Ends when the client's time to register is over and it has not.
+async fn anonymity(hub: &Hub, conn: ConnId) {
+    sleep(hub.limits().register_timeout).await;
+    if hub.knows(conn) {
+        std::future::pending().await
+    }
 }
 
 /// Pings the client; ends when it is not heard in time.

@@ -177,6 +177,11 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// A client that takes nothing for this long while others are held back for it is closed with 1008. Default 2 s.
     pub stall_timeout: Duration,
+    /// The time for a client to register, or it is closed with 1008. Default 30 s.
+    pub register_timeout: Duration,
+    /// Connections at once from one address (of IPv6, one /64) that have not registered yet; more are turned away, by
+    /// HTTP status 429 or at once. Default 256. A proxy in front of the relay counts as one address.
+    pub strangers_per_address: usize,
 }
 
 impl Default for Limits {
@@ -188,6 +193,8 @@ impl Default for Limits {
             queue_messages: 64,
             queue_bytes: 4 << 20,
             stall_timeout: Duration::from_secs(2),
+            register_timeout: Duration::from_secs(30),
+            strangers_per_address: 256,
         }
     }
 }

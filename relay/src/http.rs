@@ -19,6 +19,14 @@ const READ_BUFFER: usize = 4096;
 /// Bytes that are gathered before they are written, if more is to be written.
 const WRITE_BUFFER: usize = 16 << 10;
 
+/// A router in front of a [`Hub`] puts this into a WebSocket request's extensions to refuse it: the client is closed with
+/// 4001 and this reason, and knows that trying again is of no use. An HTTP status would be hidden from pages.
+#[derive(Debug, Clone, Copy)]
+pub struct Unauthorized(
+    /// The close reason, at most 123 bytes.
+    pub &'static str,
+);
+
 /// Answers any request.
 pub(crate) fn answer(hub: &Hub, request: Request, remote: Option<SocketAddr>) -> Response {
     if is_websocket(request.headers()) {
@@ -47,18 +55,27 @@ fn health(hub: &Hub) -> Response {
 }
 
 fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Response {
+    let stranger = remote.map(|remote| hub.admit(remote.ip()));
+    let Some(stranger) = stranger.map_or(Some(None), |admitted| admitted.map(Some)) else {
+        let text = "Too many connections from this address have not registered.\n";
+        return (StatusCode::TOO_MANY_REQUESTS, text).into_response();
+    };
     let response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
     let upgraded = hyper::upgrade::on(&mut request);
     let hub = hub.clone();
+    let refused = request.extensions_mut().remove::<Unauthorized>();
     tokio::spawn(async move {
         match upgraded.await {
             Ok(io) => {
                 let config = websocket_config(hub.max_message());
                 let socket = WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
-                client::serve(hub, socket, remote).await;
+                match refused {
+                    Some(Unauthorized(reason)) => client::turn_away(hub.limits(), socket, reason).await,
+                    None => client::serve(hub, socket, remote, stranger).await,
+                }
             }
             Err(error) => debug!(?remote, "the connection broke during the WebSocket handshake: {error}"),
         }

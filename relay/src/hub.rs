@@ -2,11 +2,12 @@
 
 use crate::config::{Limits, RelayConfig};
 use crate::mailbox::Mailbox;
+use crate::strangers::{Stranger, Strangers};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use crosspeer::relay::{ConnId, Incoming, MAX_FRAME_BYTES, Switchboard, SwitchboardOutput, close_code};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -26,6 +27,7 @@ struct Shared {
     oversize: (u16, &'static str),
     state: Mutex<Inner>,
     gone: Notify,
+    strangers: Strangers,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +51,7 @@ impl Hub {
             },
             state: Mutex::default(),
             gone: Notify::new(),
+            strangers: Strangers::default(),
         }))
     }
 
@@ -89,6 +92,16 @@ impl Hub {
             }
         };
         let _ = tokio::time::timeout(self.0.limits.close_timeout, all_gone).await;
+    }
+
+    /// Whether one more that is nobody yet may come from this address.
+    pub(crate) fn admit(&self, address: IpAddr) -> Option<Stranger> {
+        self.0.strangers.enter(address, self.0.limits.strangers_per_address)
+    }
+
+    /// Whether this client has registered.
+    pub(crate) fn knows(&self, conn: ConnId) -> bool {
+        self.lock().board.is_registered(conn)
     }
 
     pub(crate) fn limits(&self) -> &Limits {

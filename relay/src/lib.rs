@@ -21,14 +21,18 @@
 mod args;
 mod client;
 mod config;
+mod files;
 mod http;
 mod hub;
 mod logging;
 mod mailbox;
 mod server;
+mod strangers;
 mod tls;
 
 pub use args::{RelayArgs, run};
 pub use config::{AuthConfig, Level, Limits, LoggingConfig, RelayConfig, RelayError};
+pub use files::raise_file_limit;
+pub use http::Unauthorized;
 pub use hub::Hub;
 pub use server::Relay;

@@ -134,6 +134,10 @@ async fn accept(listener: TcpListener, hub: &Hub, acceptor: Option<&Acceptor>) {
 }
 
 async fn connection(stream: TcpStream, remote: SocketAddr, hub: Hub, acceptor: Option<Acceptor>) {
+    // Counts until it is a client's, which counts for itself, or gone.
+    let Some(_stranger) = hub.admit(remote.ip()) else {
+        return debug!(%remote, "turned away: too many from this address have not registered");
+    };
     let _ = stream.set_nodelay(true);
     let Some(Acceptor(acceptor)) = acceptor else {
         return requests(stream, remote, hub).await;

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Client, NEVER, Server, error_in, offer};
+use crosspeer::relay::{Registration, RelayMessage};
 use futures_util::{SinkExt, StreamExt};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -146,4 +147,63 @@ async fn shutting_down_does_not_wait_for_the_deaf() {
     let deaf: Client = relay.client(1).await;
     relay.stop().await.expect("ends");
     drop(deaf);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_register_in_time_is_closed_and_others_stay() {
+    let relay = Server::limited(|limits| limits.register_timeout = Duration::from_millis(50)).await;
+    let mut known = relay.client(1).await;
+    let mut mute = relay.connect().await;
+    assert_eq!(mute.closed().await, (1008, "No registration came in time.".into()));
+    known.send(offer(1, 1, "still here")).await;
+    assert_eq!(known.text().await, offer(1, 1, "still here"));
+}
+
+#[tokio::test]
+async fn an_address_has_a_share_of_those_that_are_nobody_yet() {
+    let relay = Server::limited(|limits| {
+        limits.register_timeout = NEVER;
+        limits.strangers_per_address = 3;
+    })
+    .await;
+    // Registered ones do not count.
+    let _known = [relay.client(1).await, relay.client(2).await, relay.client(3).await];
+    let idle = [relay.connect().await, relay.connect().await];
+    let mut silent = tokio::net::TcpStream::connect(relay.address).await.expect("connects");
+    // The third place is the silent one's: the server sees it before it sees the next.
+    let mut turned_away = tokio::net::TcpStream::connect(relay.address).await.expect("connects");
+    let mut bytes = Vec::new();
+    let _ = turned_away.read_to_end(&mut bytes).await;
+    assert_eq!(bytes, b"");
+    drop(idle);
+    let mut next = relay.client(4).await;
+    next.send(offer(4, 4, "in")).await;
+    assert_eq!(next.text().await, offer(4, 4, "in"));
+    tokio::io::AsyncWriteExt::shutdown(&mut silent).await.expect("ends");
+}
+
+#[tokio::test]
+async fn a_name_of_more_than_256_bytes_is_refused() {
+    let relay = Server::start().await;
+    let register = |name: String| {
+        RelayMessage::Registration(Registration {
+            name,
+            uuid: common::uuid(1),
+        })
+        .encode()
+    };
+    let mut client = relay.connect().await;
+    client.send(register("é".repeat(128))).await;
+    assert_eq!(client.text().await, common::SUCCESS);
+    for bytes in [257, 500_000] {
+        let mut client = relay.connect().await;
+        client.send(register("n".repeat(bytes))).await;
+        let answer = client.text().await;
+        assert!(
+            answer.contains(&format!("The name has {bytes} bytes, 256 are allowed.")),
+            "{answer}"
+        );
+        assert_eq!(client.closed().await.0, 1008);
+        assert_eq!(relay.hub.registered(), 1);
+    }
 }

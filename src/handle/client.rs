@@ -5,7 +5,7 @@ use crate::driver::Driver;
 use crate::platform::Platform;
 use crate::relay::PeerConnectionMessage;
 use crate::router::{Mode, Request};
-use crate::{Config, Result};
+use crate::{Config, RelayState, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
@@ -41,7 +41,8 @@ impl RelayClient {
     ///
     /// # Errors
     /// [`crate::Error::RelayUnreachable`] with the last failure when `connect_timeout` is over (the client goes on
-    /// trying); [`crate::Error::RelayRefused`] when the relay refused for good.
+    /// trying), or at once where there is no relay to be had; [`crate::Error::RelayRefused`] or
+    /// [`crate::Error::Displaced`] when the relay refused for good.
     pub fn registered(&self) -> Asking {
         self.node.ask(Request::Registered { timeout: None })
     }
@@ -49,6 +50,25 @@ impl RelayClient {
     /// Whether the relay has this client registered now.
     pub fn is_registered(&self) -> bool {
         self.node.hub.is_registered()
+    }
+
+    /// Whether the relay has this client registered now, and if not, why.
+    pub fn relay_state(&self) -> RelayState {
+        self.node.hub.relay_state()
+    }
+
+    /// Ends with the relay's state once it is another than `seen`: tells when the relay is lost, back, or gone for good.
+    pub async fn relay_changed(&self, seen: &RelayState) -> RelayState {
+        self.node.hub.relay_changed(seen.clone()).await
+    }
+
+    /// Tries the relay at once if it is away, instead of when the wait between two attempts is over; for a button of that
+    /// name. Ends as [`RelayClient::registered`].
+    ///
+    /// # Errors
+    /// As [`RelayClient::registered`].
+    pub fn reconnect_now(&self) -> Asking {
+        self.node.ask(Request::Reconnect)
     }
 
     /// This client's id at the relay.
@@ -72,8 +92,8 @@ impl RelayClient {
     /// The next message of a peer, or one of our own that came back with an error.
     ///
     /// # Errors
-    /// [`crate::Error::Closed`] after [`RelayClient::close`], [`crate::Error::RelayRefused`] when the relay has
-    /// refused for good.
+    /// [`crate::Error::Closed`] after [`RelayClient::close`], [`crate::Error::Displaced`] or
+    /// [`crate::Error::RelayRefused`] when the relay has refused for good.
     pub async fn recv(&self) -> Result<PeerConnectionMessage> {
         self.node.hub.recv_relay().await
     }

@@ -2,7 +2,7 @@
 
 use crate::link::{LinkId, State};
 use crate::platform::RtcId;
-use crate::relay::PeerConnectionMessage;
+use crate::relay::{PeerConnectionMessage, RelayState};
 use crate::router::{Request, RequestId};
 use crate::{Error, Message, Result};
 use event_listener::{Event, EventListener, IntoNotification};
@@ -81,8 +81,8 @@ pub(crate) struct Hub {
     /// Whether connections are accepted, so that their messages are kept apart from the first on.
     accepts: AtomicBool,
     relay: Mutex<VecDeque<PeerConnectionMessage>>,
-    relay_ended: Mutex<Option<Error>>,
-    registered: AtomicBool,
+    relay_state: Mutex<RelayState>,
+    relay_changed: Event,
     ended: Mutex<Option<Error>>,
     arrived: Event,
     called: Event,
@@ -120,8 +120,8 @@ impl Hub {
             incoming: Mutex::default(),
             accepts: AtomicBool::new(false),
             relay: Mutex::default(),
-            relay_ended: Mutex::default(),
-            registered: AtomicBool::new(false),
+            relay_state: Mutex::new(RelayState::Connecting(None)),
+            relay_changed: Event::new(),
             ended: Mutex::default(),
             arrived: Event::new(),
             called: Event::new(),
@@ -150,8 +150,21 @@ impl Hub {
     pub(crate) fn recv(&self, caller: &Caller) -> impl Future<Output = Result<(Uuid, Message)>> {
         until(&self.arrived, || match self.try_recv(caller) {
             Some(message) => Some(Ok(message)),
-            None => lock(&self.ended).clone().map(Err),
+            None => self.end_of_calls().map(Err),
         })
+    }
+
+    /// Why no peer can call any more: everything has ended, or the relay has for good.
+    fn end_of_calls(&self) -> Option<Error> {
+        let ended = lock(&self.ended).clone();
+        ended.or_else(|| self.end_of_relay())
+    }
+
+    fn end_of_relay(&self) -> Option<Error> {
+        match &*lock(&self.relay_state) {
+            RelayState::Ended(error) => Some(error.clone()),
+            _ => None,
+        }
     }
 
     fn try_recv(&self, caller: &Caller) -> Option<(Uuid, Message)> {
@@ -221,16 +234,39 @@ impl Hub {
     pub(crate) fn recv_relay(&self) -> impl Future<Output = Result<PeerConnectionMessage>> {
         until(&self.arrived, || match lock(&self.relay).pop_front() {
             Some(message) => Some(Ok(message)),
-            None => lock(&self.relay_ended).clone().map(Err),
+            None => self.end_of_relay().map(Err),
         })
     }
 
-    pub(crate) fn set_registered(&self, registered: bool) {
-        self.registered.store(registered, Ordering::Release);
+    /// What has become of the relay. When it has ended, whoever waits for a call, or for the relay, gets the error.
+    pub(crate) fn set_relay(&self, state: RelayState) {
+        let mut current = lock(&self.relay_state);
+        if matches!(*current, RelayState::Ended(_)) {
+            return;
+        }
+        let ended = matches!(state, RelayState::Ended(_));
+        *current = state;
+        drop(current);
+        self.relay_changed.notify(usize::MAX);
+        if ended {
+            self.arrived.notify(usize::MAX);
+            self.called.notify(usize::MAX);
+        }
+    }
+
+    pub(crate) fn relay_state(&self) -> RelayState {
+        lock(&self.relay_state).clone()
+    }
+
+    /// Ends with the relay's state once it is another than `seen`.
+    pub(crate) fn relay_changed(&self, seen: RelayState) -> impl Future<Output = RelayState> {
+        until(&self.relay_changed, move || {
+            Some(self.relay_state()).filter(|state| *state != seen)
+        })
     }
 
     pub(crate) fn is_registered(&self) -> bool {
-        self.registered.load(Ordering::Acquire)
+        matches!(*lock(&self.relay_state), RelayState::Registered)
     }
 
     pub(crate) fn push_incoming(&self, shared: &Arc<Shared>) {
@@ -269,7 +305,7 @@ impl Hub {
         }
         until(&self.called, || match lock(&self.incoming).pop_front() {
             Some(shared) => Some(Ok(shared)),
-            None => lock(&self.ended).clone().map(Err),
+            None => self.end_of_calls().map(Err),
         })
         .await
         .inspect(|shared| {
@@ -290,18 +326,11 @@ impl Hub {
         Some(adopted.swap_remove(at))
     }
 
-    /// The relay says nothing more: whoever waits for it gets the error.
-    pub(crate) fn end_relay(&self, error: Error) {
-        lock(&self.relay_ended).get_or_insert(error);
-        self.arrived.notify(usize::MAX);
-    }
-
     /// Nothing more will come: whoever waits gets the error.
     pub(crate) fn end(&self, error: Error) {
-        self.end_relay(error.clone());
-        lock(&self.ended).get_or_insert(error);
+        lock(&self.ended).get_or_insert(error.clone());
+        self.set_relay(RelayState::Ended(error));
         self.called.notify(usize::MAX);
-        self.set_registered(false);
         self.arrived.notify(usize::MAX);
     }
 }

@@ -6,7 +6,7 @@ use super::{Asking, Node};
 use crate::driver::Driver;
 use crate::platform::Platform;
 use crate::router::{Mode, Request, Target};
-use crate::{Config, Message, Result};
+use crate::{Config, Message, RelayState, Result};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -34,7 +34,8 @@ impl PeerManager {
     ///
     /// # Errors
     /// [`crate::Error::RelayUnreachable`] with the last failure when `connect_timeout` is over (the manager goes on
-    /// trying); [`crate::Error::RelayRefused`] when the relay refused for good.
+    /// trying), or at once where there is no relay to be had: a bad address, an untrusted certificate, HTTP 404.
+    /// [`crate::Error::RelayRefused`] or [`crate::Error::Displaced`] when the relay refused for good.
     pub fn registered(&self) -> Asking {
         self.node.ask(Request::Registered { timeout: None })
     }
@@ -42,6 +43,25 @@ impl PeerManager {
     /// Whether the relay has this peer registered now. Open connections do not need it.
     pub fn is_registered(&self) -> bool {
         self.node.hub.is_registered()
+    }
+
+    /// Whether the relay has this peer registered now, and if not, why.
+    pub fn relay_state(&self) -> RelayState {
+        self.node.hub.relay_state()
+    }
+
+    /// Ends with the relay's state once it is another than `seen`: tells when the relay is lost, back, or gone for good.
+    pub async fn relay_changed(&self, seen: &RelayState) -> RelayState {
+        self.node.hub.relay_changed(seen.clone()).await
+    }
+
+    /// Tries the relay at once if it is away, instead of when the wait between two attempts is over; for a button of that
+    /// name. Ends as [`PeerManager::registered`].
+    ///
+    /// # Errors
+    /// As [`PeerManager::registered`].
+    pub fn reconnect_now(&self) -> Asking {
+        self.node.ask(Request::Reconnect)
     }
 
     /// This peer's id at the relay.
@@ -84,7 +104,9 @@ impl PeerManager {
     /// [`PeerConnection::recv`] is used are not among them.
     ///
     /// # Errors
-    /// [`crate::Error::Closed`] after [`PeerManager::close`].
+    /// [`crate::Error::Closed`] after [`PeerManager::close`]. Once nobody can call any more because the relay has gone for
+    /// good, [`crate::Error::Displaced`] or [`crate::Error::RelayRefused`], after what had come before: connections that
+    /// are up go on, and are read by their own [`PeerConnection::recv`] ([`PeerManager::connect`] gives them).
     pub async fn recv(&self) -> Result<(Uuid, Message)> {
         self.node.hub.recv(&self.node.caller).await
     }
@@ -111,7 +133,8 @@ impl PeerManager {
     /// Of connections that nobody accepts, the latest 256 wait here; all of them work all the same.
     ///
     /// # Errors
-    /// [`crate::Error::Closed`] after [`PeerManager::close`].
+    /// [`crate::Error::Closed`] after [`PeerManager::close`], [`crate::Error::Displaced`] or
+    /// [`crate::Error::RelayRefused`] once the relay has gone for good. Connections that are up go on.
     pub async fn accept(&self) -> Result<PeerConnection> {
         let shared = self.node.hub.accept().await?;
         Ok(PeerConnection::accepted(&self.node, shared))

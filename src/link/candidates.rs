@@ -101,7 +101,7 @@ mod tests {
                 name: "me".into(),
                 uuid: ME,
             };
-            let mut router = Router::new(Mode::Managed, "ws://relay".into(), me, Config::default(), 1);
+            let mut router = Router::new(Mode::Managed, "ws://relay", me, Config::default(), 1);
             router.start(now);
             let mut bench = Self { router, now };
             let registered = r#"{"success": true, "message": null, "error": false, "message_type": "relay_response"}"#;

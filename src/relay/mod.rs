@@ -6,12 +6,16 @@
 
 mod message;
 mod session;
+mod state;
 mod switchboard;
+pub(crate) mod url;
 mod wire;
 
 pub use message::{DecodeError, DescriptionType, PeerConnectionMessage, Registration, RelayMessage, Response};
 pub use session::{Session, SessionOutput};
-pub use switchboard::{ConnId, Incoming, Switchboard, SwitchboardOutput, close_code};
+pub use state::RelayState;
+pub use switchboard::{ConnId, Incoming, MAX_NAME_BYTES, Switchboard, SwitchboardOutput, close_code};
+pub use url::refused_in_page;
 pub use wire::parse_uuid;
 
 /// Bytes of the largest WebSocket message that a relay or a client takes: ProxyStore's (1 MiB, from `websockets`).

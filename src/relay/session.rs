@@ -2,8 +2,11 @@
 //!
 //! The caller opens the sockets it is told to and reports their events and the time. A lost relay is tried again after
 //! 1, 2, 4 … seconds until [`Session::close`], or until the relay refuses for good: close codes 4001, 4002 and 4004, HTTP
-//! 401 and 403, and an answer that says so. Unlike ProxyStore's client, any other HTTP status is tried again (a proxy in
-//! front of a relay that restarts says 502), and a relay that accepts and closes at once is not called in a loop.
+//! 401 and 403, and an answer that says so. A relay that accepts and closes at once is not called in a loop.
+//!
+//! What trying again does not mend ends the session too, but only before its first registration: a bad URL, an untrusted
+//! certificate, HTTP 404, an answer that no relay gives. Once a registration has held, these are as likely to pass as
+//! anything else (a proxy in front of a relay that restarts, a certificate being renewed), and are tried again.
 
 use super::{PeerConnectionMessage, Registration, RelayMessage, Response, close_code};
 use crate::error::Period;
@@ -21,6 +24,8 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 const STEADY_AFTER: Duration = Duration::from_secs(30);
 /// Messages that wait for a registration.
 const MAX_QUEUED: usize = 256;
+/// An attempt that has not opened for so long is given up when a new one is asked for.
+const STALE_AFTER: Duration = Duration::from_secs(2);
 
 /// What the caller is to do, or to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +54,8 @@ pub enum SessionOutput {
     },
     /// The relay refused for good; nothing follows.
     Refused(Error),
+    /// There is no relay to be had there, and why; nothing follows.
+    Hopeless(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +78,8 @@ pub struct Session {
     next_socket: u64,
     /// Attempts since a registration last held.
     failures: u32,
+    /// Whether the relay has ever registered us: it exists, and lets us in.
+    known: bool,
     last_failure: Option<String>,
     queue: VecDeque<PeerConnectionMessage>,
     outputs: VecDeque<SessionOutput>,
@@ -86,6 +95,7 @@ impl Session {
             state: State::Idle,
             next_socket: 0,
             failures: 0,
+            known: false,
             last_failure: None,
             queue: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -113,7 +123,21 @@ impl Session {
                 reason,
                 http_status,
             } => self.on_closed(now, code, reason, http_status),
+            SocketEvent::Unusable(reason) => self.fail_for_good(now, reason),
         }
+    }
+
+    /// Tries again at once instead of waiting; an attempt that takes long is begun anew. Otherwise does nothing.
+    pub fn reconnect_now(&mut self, now: Instant) {
+        match self.state {
+            State::Opening { socket, until } if until <= now + (STEP_TIMEOUT - STALE_AFTER) => {
+                self.outputs.push_back(SessionOutput::CloseSocket(socket));
+            }
+            State::Waiting { .. } => {}
+            _ => return,
+        }
+        self.failures = 0;
+        self.open(now);
     }
 
     /// Time has passed: see [`next_deadline`](Self::next_deadline). Early calls do nothing.
@@ -224,9 +248,18 @@ impl Session {
                 warn!("the relay reports: {}", message.unwrap_or_default());
             }
             Ok(RelayMessage::PeerConnection(message)) => self.outputs.push_back(SessionOutput::Message(message)),
-            Ok(RelayMessage::Registration(_)) => warn!("ignored a registration, which no relay sends"),
-            Err(error) => warn!("ignored a text frame of the relay: {error}"),
+            Ok(RelayMessage::Registration(_)) => self.on_nonsense(now, socket, "a registration, which no relay sends"),
+            Err(error) => self.on_nonsense(now, socket, &error.0),
         }
+    }
+
+    /// What answers a first registration so is no relay.
+    fn on_nonsense(&mut self, now: Instant, socket: SocketId, what: &str) {
+        if self.known || !matches!(self.state, State::Registering { .. }) {
+            return warn!("ignored a text frame of the relay: {what}");
+        }
+        self.outputs.push_back(SessionOutput::CloseSocket(socket));
+        self.fail_for_good(now, format!("what answers there is not a relay: {what}"));
     }
 
     fn on_reply(&mut self, now: Instant, socket: SocketId, response: Response) {
@@ -237,6 +270,7 @@ impl Session {
         }
         self.state = State::Registered { socket, since: now };
         self.last_failure = None;
+        self.known = true;
         self.outputs.push_back(SessionOutput::Registered);
         for message in std::mem::take(&mut self.queue) {
             self.push_send(socket, message);
@@ -249,7 +283,23 @@ impl Session {
         if refused.is_some() || matches!(http_status, Some(401 | 403)) {
             return self.refuse(refused, describe(None, reason, http_status));
         }
-        self.fail(now, describe(code, reason, http_status));
+        let reason = describe(code, reason, http_status);
+        match http_status {
+            // Too early, too slow, too often: these pass.
+            Some(408 | 425 | 429) | None => self.fail(now, reason),
+            Some(..500) => self.fail_for_good(now, format!("{reason}: there is no relay at this address")),
+            Some(_) => self.fail(now, reason),
+        }
+    }
+
+    /// Something that trying again does not mend, unless there has been a relay.
+    fn fail_for_good(&mut self, now: Instant, reason: String) {
+        if self.known {
+            return self.fail(now, reason);
+        }
+        self.last_failure = Some(reason.clone());
+        self.end();
+        self.outputs.push_back(SessionOutput::Hopeless(reason));
     }
 
     fn give_up(&mut self, now: Instant, socket: SocketId, what: &str) {
@@ -283,8 +333,11 @@ impl Session {
     fn refuse(&mut self, code: Option<u16>, reason: String) {
         self.last_failure = Some(reason.clone());
         self.end();
-        self.outputs
-            .push_back(SessionOutput::Refused(Error::RelayRefused { code, reason }));
+        let error = match code {
+            Some(close_code::REPLACED) => Error::Displaced,
+            _ => Error::RelayRefused { code, reason },
+        };
+        self.outputs.push_back(SessionOutput::Refused(error));
     }
 
     fn end(&mut self) {

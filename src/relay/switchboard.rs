@@ -35,8 +35,13 @@ pub mod close_code {
     pub const REPLACED: u16 = 4004;
 }
 
+/// Bytes of a client's name, in UTF-8. A host's name has 253 at most.
+pub const MAX_NAME_BYTES: usize = 256;
+/// Bytes of what a client sent that go into a log line.
+const LOGGED_BYTES: usize = 200;
 const UNKNOWN_MESSAGE: &str = "Unknown message type.";
 const NOT_REGISTERED: &str = "ForbiddenError: Client has not registered and authenticated with the relay server.";
+const LONG_NAME: &str = "The name is too long.";
 const TOO_BIG: &str = "frame exceeds limit of 1048576 bytes";
 // A close reason holds 123 bytes (RFC 6455 §5.5); these are ProxyStore's, and fit.
 const REPLACED: &str = "Relay received a registration with the same ID. \
@@ -74,18 +79,24 @@ pub struct Incoming(Request);
 #[derive(Debug)]
 enum Request {
     Register(Registration),
-    Forward { source: Uuid, peer: Uuid, text: String },
+    Forward {
+        source: Uuid,
+        peer: Uuid,
+        text: String,
+    },
     Refused(String),
+    /// A registration by a name of so many bytes.
+    LongName(usize),
 }
 
 impl Incoming {
     /// Reads a text frame; what is malformed becomes a refusal.
     pub fn read(text: &str) -> Self {
         Self(match Frame::read(text) {
-            Ok(Frame::Registration { name, uuid }) => Request::Register(Registration {
-                name: name.text(),
-                uuid,
-            }),
+            Ok(Frame::Registration { name, uuid }) => match name.text() {
+                name if name.len() > MAX_NAME_BYTES => Request::LongName(name.len()),
+                name => Request::Register(Registration { name, uuid }),
+            },
             Ok(Frame::PeerConnection(envelope)) => Request::Forward {
                 source: envelope.source_uuid,
                 peer: envelope.peer_uuid,
@@ -111,7 +122,7 @@ impl Switchboard {
         Self::default()
     }
 
-    /// A socket was opened. It may stay unregistered as long as it likes.
+    /// A socket was opened. How long it may stay unregistered is the caller's rule.
     pub fn on_open(&mut self, conn: ConnId) {
         self.conns.insert(conn, None);
     }
@@ -133,8 +144,10 @@ impl Switchboard {
                 self.forward(conn, own, source, peer, text);
             }
             (Request::Forward { .. }, None) => self.close(conn, close_code::FORBIDDEN, NOT_REGISTERED),
+            (Request::LongName(bytes), _) => self.refuse_name(conn, bytes),
             (Request::Refused(why), _) => {
-                warn!(conn = conn.0, "refused: {why}");
+                let end = why.floor_char_boundary(LOGGED_BYTES);
+                warn!(conn = conn.0, why = &why[..end], "refused");
                 self.close(conn, close_code::UNKNOWN_MESSAGE, UNKNOWN_MESSAGE);
             }
         }
@@ -174,6 +187,11 @@ impl Switchboard {
         self.outputs.pop_front()
     }
 
+    /// Whether this socket has registered.
+    pub fn is_registered(&self, conn: ConnId) -> bool {
+        matches!(self.conns.get(&conn), Some(Some(_)))
+    }
+
     /// How many clients are registered.
     pub fn len(&self) -> usize {
         self.by_uuid.len()
@@ -207,6 +225,19 @@ impl Switchboard {
             error: false,
         };
         self.send(conn, RelayMessage::Response(response).encode());
+    }
+
+    fn refuse_name(&mut self, conn: ConnId, bytes: usize) {
+        warn!(conn = conn.0, bytes, "refused: its name is too long");
+        let response = Response {
+            success: false,
+            message: Some(format!(
+                "BadRequestError: The name has {bytes} bytes, {MAX_NAME_BYTES} are allowed."
+            )),
+            error: true,
+        };
+        self.send(conn, RelayMessage::Response(response).encode());
+        self.close(conn, close_code::POLICY, LONG_NAME);
     }
 
     fn forward(&mut self, conn: ConnId, own: Uuid, source: Uuid, peer: Uuid, text: String) {

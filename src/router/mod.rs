@@ -17,7 +17,7 @@ use crate::config::LONGEST_TIME;
 use crate::link::{Context, Link, LinkId, State, earliest};
 use crate::maps::SortedMap;
 use crate::platform::{Event, RtcCommand, RtcId, SocketId};
-use crate::relay::{PeerConnectionMessage, Registration, Session, SessionOutput};
+use crate::relay::{PeerConnectionMessage, Registration, RelayState, Session, SessionOutput, url};
 use crate::{Config, Error, Message};
 use links::Links;
 use std::collections::VecDeque;
@@ -78,8 +78,8 @@ pub enum Output {
     RelayMessage(PeerConnectionMessage),
     /// The answer to a request; each gets exactly one.
     Reply(RequestId, Result<Reply, Error>),
-    /// The relay has registered us, or we are no longer registered, and why.
-    Relay(Result<(), Error>),
+    /// Whether the relay has us registered has changed.
+    Relay(RelayState),
 }
 
 /// All connections of one peer, and its relay session.
@@ -90,6 +90,7 @@ pub struct Router {
     /// Whether it is [`Platform::HOLDS_BACK`](crate::platform::Platform::HOLDS_BACK).
     pub(crate) holds_back: bool,
     mode: Mode,
+    /// For people: without secrets.
     url: String,
     me: Registration,
     session: Session,
@@ -111,8 +112,8 @@ pub struct Router {
 
 impl Router {
     /// For this peer, at the relay of this URL. `seed` decides the jitter of reconnects.
-    pub fn new(mode: Mode, url: String, me: Registration, config: impl Into<Arc<Config>>, seed: u64) -> Self {
-        let config = config.into();
+    pub fn new(mode: Mode, url: &str, me: Registration, config: impl Into<Arc<Config>>, seed: u64) -> Self {
+        let (config, url) = (config.into(), url::shown(url));
         let session = Session::new(me.clone(), config.reconnect.clone(), seed);
         Self {
             config,
@@ -148,6 +149,7 @@ impl Router {
         match input {
             Input::Request(id, request) => self.on_request(now, id, request),
             Input::Event(Event::Socket(socket, event)) => self.session.on_event(now, socket, event),
+            Input::Event(Event::Online) => self.session.reconnect_now(now),
             Input::Event(Event::Rtc(rtc, event)) => {
                 if let Some(&link) = self.by_rtc.get(rtc) {
                     self.with_link(now, link, |link, cx| link.on_event(cx, rtc, event));
@@ -208,11 +210,12 @@ impl Router {
     }
 
     fn unreachable(&self) -> Error {
-        let reason = self.session.last_failure().unwrap_or("no answer").to_owned();
-        Error::RelayUnreachable {
-            url: self.url.clone(),
-            reason,
-        }
+        self.unreachable_by(self.session.last_failure().unwrap_or("no answer").to_owned())
+    }
+
+    fn unreachable_by(&self, reason: String) -> Error {
+        let url = self.url.clone();
+        Error::RelayUnreachable { url, reason }
     }
 
     /// Lets a link take a step, and keeps the books about it.
@@ -346,19 +349,20 @@ impl Router {
             SessionOutput::Message(message) => self.on_relay_message(now, message),
             SessionOutput::Registered => self.on_registered(),
             SessionOutput::Lost { reason } => {
-                let url = self.url.clone();
-                self.out
-                    .push_back(Output::Relay(Err(Error::RelayUnreachable { url, reason })));
+                tracing::warn!(url = %self.url, reason, "lost the relay");
             }
             SessionOutput::Retrying { reason, wait } => {
                 tracing::info!(url = %self.url, reason, ?wait, "the relay is not reachable; trying again");
+                let error = Some(self.unreachable_by(reason));
+                self.out.push_back(Output::Relay(RelayState::Connecting(error)));
             }
             SessionOutput::Refused(error) => self.on_refused(now, error),
+            SessionOutput::Hopeless(reason) => self.on_refused(now, self.unreachable_by(reason)),
         }
     }
 
     fn on_registered(&mut self) {
-        self.out.push_back(Output::Relay(Ok(())));
+        self.out.push_back(Output::Relay(RelayState::Registered));
         for (request, _) in self.registering.drain(..) {
             self.out.push_back(Output::Reply(request, Ok(Reply::Done)));
         }
@@ -369,7 +373,7 @@ impl Router {
     fn on_refused(&mut self, now: Instant, error: Error) {
         tracing::warn!(%error, "gave up the relay");
         self.refused = Some(error.clone());
-        self.out.push_back(Output::Relay(Err(error.clone())));
+        self.out.push_back(Output::Relay(RelayState::Ended(error.clone())));
         for (request, _) in self.registering.drain(..) {
             self.out.push_back(Output::Reply(request, Err(error.clone())));
         }

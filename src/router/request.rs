@@ -30,6 +30,8 @@ pub enum Request {
         /// How long to wait.
         timeout: Option<Duration>,
     },
+    /// Try the relay at once if it is away, and answer when it has registered us.
+    Reconnect,
     /// Send a message; answered when it was handed over.
     Send {
         /// Over which connection.
@@ -119,6 +121,10 @@ impl Router {
     fn try_request(&mut self, now: Instant, id: RequestId, request: Request) -> Result<(), Error> {
         match request {
             Request::Registered { timeout } => self.wait_registered(now, id, timeout)?,
+            Request::Reconnect => {
+                self.session.reconnect_now(now);
+                self.wait_registered(now, id, None)?;
+            }
             Request::Send {
                 target,
                 message,

@@ -165,13 +165,7 @@ impl World {
             name: "simulated".into(),
             uuid,
         };
-        Router::new(
-            Mode::Managed,
-            "ws://simulated".into(),
-            me,
-            config.clone(),
-            self.rng.u64(..),
-        )
+        Router::new(Mode::Managed, "ws://simulated", me, config.clone(), self.rng.u64(..))
     }
 
     /// The peer's id at the relay.

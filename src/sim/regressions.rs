@@ -276,7 +276,7 @@ fn manual(channels: u16, words: &str) -> Bench {
         name: "x".into(),
         uuid: Uuid::from_u128(1),
     };
-    let mut r = Router::new(Mode::Manual, "ws://x".into(), me, Config::default(), 1);
+    let mut r = Router::new(Mode::Manual, "ws://x", me, Config::default(), 1);
     r.start(now);
     let s = crate::platform::SocketId(0);
     r.handle(now, Input::Event(Event::Socket(s, SocketEvent::Open)));
@@ -514,4 +514,59 @@ fn a_close_under_steady_sends_ends_in_time() {
         w.reply(c),
         w.reply(t[9])
     );
+}
+
+#[test]
+fn a_displaced_peer_is_told_and_its_connections_go_on() {
+    let mut world = World::new(Instant::now(), 5, Weather::default());
+    let alice = world.add(1, Config::default(), false);
+    let bob = world.add(2, Config::default(), false);
+    world.run_for(Duration::from_secs(1));
+    let before = world.send(alice, bob, "before");
+    assert!(world.run_until(Duration::from_secs(5), |world| world.received(bob).len() == 1));
+    assert_eq!(world.reply(before), Some(&Ok(Reply::Done)));
+    let waiting = world.request(alice, Request::Registered { timeout: None });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.reply(waiting), Some(&Ok(Reply::Done)));
+
+    world.add(1, Config::default(), false); // registers alice's UUID
+    world.run_for(Duration::from_secs(1));
+    for request in [
+        Request::Registered { timeout: None },
+        Request::Reconnect,
+        Request::Ready {
+            target: Target::Peer(Uuid::from_u128(9)),
+            timeout: None,
+        },
+    ] {
+        let ticket = world.request(alice, request);
+        world.run_for(Duration::from_millis(1));
+        assert_eq!(world.reply(ticket), Some(&Err(Error::Displaced)));
+    }
+    let after = world.send(alice, bob, "after");
+    let came = world.run_until(Duration::from_secs(5), |world| world.received(bob).len() == 2);
+    assert!(
+        came,
+        "{:?} {:?}",
+        world.reply(after),
+        world.ends(alice).collect::<Vec<_>>()
+    );
+    assert_eq!(world.reply(after), Some(&Ok(Reply::Done)));
+    assert_eq!(world.live_links(alice), 1);
+}
+
+#[test]
+fn a_relay_that_is_back_is_reached_at_once_when_asked() {
+    let mut config = Config::default();
+    config.reconnect.initial = Duration::from_secs(3600);
+    config.reconnect.max = Duration::from_secs(3600);
+    let mut world = World::new(Instant::now(), 6, Weather::default());
+    let alice = world.add(1, config, false);
+    world.run_for(Duration::from_secs(1));
+    world.set_relay_up(false);
+    world.run_for(Duration::from_secs(1));
+    world.set_relay_up(true);
+    let back = world.request(alice, Request::Reconnect);
+    assert!(world.run_until(Duration::from_secs(2), |world| world.reply(back).is_some()));
+    assert_eq!(world.reply(back), Some(&Ok(Reply::Done)));
 }

@@ -297,6 +297,12 @@ export class PeerManager extends Source {
     only(key, "PeerManager.join");
     this.#inner = inner;
     this._feed("message", async () => new PeerMessageEvent("message", await this.recv()));
+    let relay = this.relayState;
+    this._feed("relaychange", async () => {
+      if (relay === "ended") throw relay;
+      relay = await call(this.#inner, "relayChanged", {}, relay);
+      return new Event("relaychange");
+    });
   }
 
   get uuid() {
@@ -309,6 +315,27 @@ export class PeerManager extends Source {
 
   get registered() {
     return this.#inner.get("registered");
+  }
+
+  get relayState() {
+    return this.#inner.get("relayState");
+  }
+
+  get relayError() {
+    const error = this.#inner.get("relayError");
+    return error && translate(error);
+  }
+
+  get onrelaychange() {
+    return this._handler("relaychange");
+  }
+
+  set onrelaychange(handler) {
+    this._setHandler("relaychange", handler);
+  }
+
+  async reconnect(options) {
+    await call(this.#inner, "reconnect", options);
   }
 
   get onmessage() {
@@ -488,6 +515,12 @@ export class RelayClient extends Source {
     only(key, "RelayClient.connect");
     this.#inner = inner;
     this._feed("message", async () => new RelayMessageEvent("message", { message: await this.recv() }));
+    let relay = this.relayState;
+    this._feed("relaychange", async () => {
+      if (relay === "ended") throw relay;
+      relay = await call(this.#inner, "relayChanged", {}, relay);
+      return new Event("relaychange");
+    });
   }
 
   get uuid() {
@@ -500,6 +533,27 @@ export class RelayClient extends Source {
 
   get registered() {
     return this.#inner.get("registered");
+  }
+
+  get relayState() {
+    return this.#inner.get("relayState");
+  }
+
+  get relayError() {
+    const error = this.#inner.get("relayError");
+    return error && translate(error);
+  }
+
+  get onrelaychange() {
+    return this._handler("relaychange");
+  }
+
+  set onrelaychange(handler) {
+    this._setHandler("relaychange", handler);
+  }
+
+  async reconnect(options) {
+    await call(this.#inner, "reconnect", options);
   }
 
   get onmessage() {

@@ -35,6 +35,8 @@ export type ErrorCode =
   | "connection-lost"
   /** The relay does not know the peer, or may not forward to it. */
   | "peer-unavailable"
+  /** Another peer registered this UUID at the relay: nobody can call this one any more. */
+  | "displaced"
   /** The relay refused, for good. */
   | "relay-refused"
   /** The relay could not be reached. */
@@ -94,7 +96,7 @@ export interface Options extends Abortable {
   closeTimeout?: number | undefined;
   /** Milliseconds before a lost relay is tried again for the first time; each further wait is twice as long. Default 1,000. */
   reconnectInitial?: number | undefined;
-  /** Milliseconds of the longest such wait. Default 60,000. */
+  /** Milliseconds of the longest such wait. Default 15,000. */
   reconnectMax?: number | undefined;
   /** Bytes of the largest message sent or accepted. Default 1 GiB; what a page can hold is less. */
   maxMessageBytes?: number | undefined;
@@ -135,8 +137,12 @@ export interface Statistics {
 type Listener<T, E> = ((this: T, event: E) => void) | { handleEvent(event: E): void };
 
 export interface PeerManagerEventMap {
+  relaychange: Event;
   message: PeerMessageEvent;
 }
+
+/** Whether the relay knows this peer. */
+export type RelayState = "connecting" | "registered" | "ended";
 
 /**
  * Many peers under one id: connects when there is something to send, and answers who connects.
@@ -161,6 +167,21 @@ export declare class PeerManager extends EventTarget implements AsyncIterable<Pe
   readonly name: string;
   /** Whether the relay has this peer registered now. Open connections do not need it. */
   readonly registered: boolean;
+  /**
+   * `connecting` while it is tried (again), `registered`, or `ended`: it is not tried any more, as it refused for good,
+   * another peer registered this UUID, or this side was closed. Connections that are up go on in each.
+   */
+  readonly relayState: RelayState;
+  /** Why there is no registration: `relay-unreachable`, `relay-refused`, `displaced`, `closed`. */
+  readonly relayError: CrosspeerError | undefined;
+  /**
+   * Tries a relay that is away at once, instead of when the wait between two attempts is over: for a button "try now".
+   * (When the browser says it is online again, this happens by itself.) Resolves once registered.
+   *
+   * @throws {CrosspeerError} as `join`
+   */
+  reconnect(options?: Abortable): Promise<void>;
+  onrelaychange: ((this: PeerManager, event: Event) => void) | null;
 
   /**
    * Sends a message to a peer, connecting to it first where needed. Resolves when the message has been handed over to
@@ -175,7 +196,7 @@ export declare class PeerManager extends EventTarget implements AsyncIterable<Pe
   /**
    * The next message of any peer. Messages of a connection that you listen to or read from itself are not among them.
    *
-   * @throws {CrosspeerError} `closed` after `close`
+   * @throws {CrosspeerError} `closed` after `close`; `displaced` or `relay-refused` once nobody can call any more
    */
   recv(options?: Abortable): Promise<PeerMessage>;
 
@@ -338,6 +359,7 @@ export declare class RelayMessageEvent extends Event {
 }
 
 export interface RelayClientEventMap {
+  relaychange: Event;
   message: RelayMessageEvent;
 }
 
@@ -354,6 +376,21 @@ export declare class RelayClient extends EventTarget implements AsyncIterable<Re
   readonly name: string;
   /** Whether the relay has this client registered now. */
   readonly registered: boolean;
+  /**
+   * `connecting` while it is tried (again), `registered`, or `ended`: it is not tried any more, as it refused for good,
+   * another peer registered this UUID, or this side was closed. Connections that are up go on in each.
+   */
+  readonly relayState: RelayState;
+  /** Why there is no registration: `relay-unreachable`, `relay-refused`, `displaced`, `closed`. */
+  readonly relayError: CrosspeerError | undefined;
+  /**
+   * Tries a relay that is away at once, instead of when the wait between two attempts is over: for a button "try now".
+   * (When the browser says it is online again, this happens by itself.) Resolves once registered.
+   *
+   * @throws {CrosspeerError} as `connect`
+   */
+  reconnect(options?: Abortable): Promise<void>;
+  onrelaychange: ((this: RelayClient, event: Event) => void) | null;
 
   /** Sends a message to a peer through the relay. While the relay is away, up to 256 wait for it. */
   send(message: RelayMessage, options?: Abortable): Promise<void>;

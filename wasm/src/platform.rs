@@ -1,23 +1,33 @@
 //! What the common code's driver needs of a web page.
 
+use crate::listener::Listener;
 use crate::rtc::{Peer, WebRtc};
 use crate::socket::WebSocket;
 use crosspeer::Config;
-use crosspeer::platform::{Events, Platform, RtcId, SocketId};
+use crosspeer::platform::{Event, Events, Platform, RtcId, SocketId};
 use gloo_timers::future::TimeoutFuture;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
+use wasm_bindgen::{JsCast, JsValue};
 use web_time::Instant;
 
 /// The longest that `setTimeout` can wait; it takes anything longer for 0.
 const LONGEST_MILLIS: u64 = i32::MAX as u64;
 
 /// The platform of web pages, and of whatever else has `RTCPeerConnection`, `WebSocket` and `setTimeout`.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Web {
     /// What is open, for looking at the browser's statistics.
     rtcs: Rc<RefCell<Vec<Open>>>,
+    /// Hears that the network is back.
+    online: Rc<OnceCell<Option<Listener>>>,
+}
+
+impl std::fmt::Debug for Web {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Web").finish_non_exhaustive()
+    }
 }
 
 type Open = (RtcId, Weak<Peer>);
@@ -66,6 +76,7 @@ impl Platform for Web {
     }
 
     fn open_socket(&self, id: SocketId, url: &str, config: &Config, events: Events) -> WebSocket {
+        self.online.get_or_init(|| listen_online(events.clone()));
         WebSocket::open(id, url, config, events)
     }
 
@@ -73,6 +84,16 @@ impl Platform for Web {
     fn host_name(&self) -> Option<String> {
         None
     }
+}
+
+/// Windows and workers tell when the network is back; Node does not.
+fn listen_online(events: Events) -> Option<Listener> {
+    let global = js_sys::global();
+    let able = js_sys::Reflect::has(&global, &JsValue::from_str("addEventListener"));
+    able.unwrap_or(false).then(|| {
+        let target: &web_sys::EventTarget = global.unchecked_ref();
+        Listener::new(target, "online", move |_: web_sys::Event| events.push(Event::Online))
+    })
 }
 
 /// Milliseconds, rounded up. (`as_millis` counts in 128 bits, for which wasm has no instructions.)

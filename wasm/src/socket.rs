@@ -4,6 +4,7 @@ use crate::listener::Listener;
 use crate::rtc::describe;
 use crosspeer::Config;
 use crosspeer::platform::{Event, Events, Socket, SocketEvent, SocketId};
+use crosspeer::relay::refused_in_page;
 use gloo_timers::callback::Timeout;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -38,6 +39,10 @@ impl WebSocket {
             events,
             ended: Rc::default(),
         };
+        if let Some(reason) = refused_in_page(url, &page_protocol()) {
+            report.unusable(reason.to_owned());
+            return Self::none();
+        }
         match web_sys::WebSocket::new(url) {
             Ok(socket) => {
                 ignore_errors(&socket);
@@ -48,13 +53,18 @@ impl WebSocket {
                 }
             }
             Err(error) => {
-                report.closed(None, describe(&error));
-                Self {
-                    socket: None,
-                    _listeners: Vec::new(),
-                    _patience: None,
-                }
+                // The browser will not even try: the URL, or a rule of its own.
+                report.unusable(describe(&error));
+                Self::none()
             }
+        }
+    }
+
+    fn none() -> Self {
+        Self {
+            socket: None,
+            _listeners: Vec::new(),
+            _patience: None,
         }
     }
 }
@@ -104,6 +114,11 @@ impl Report {
         }
     }
 
+    fn unusable(&self, reason: String) {
+        self.event(SocketEvent::Unusable(reason));
+        self.ended.set(true);
+    }
+
     fn closed(&self, code: Option<u16>, reason: String) {
         self.event(SocketEvent::Closed {
             code,
@@ -112,6 +127,13 @@ impl Report {
         });
         self.ended.set(true);
     }
+}
+
+/// `https:` and the like; nothing where there is no page.
+fn page_protocol() -> String {
+    let get = |of: &wasm_bindgen::JsValue, key: &str| js_sys::Reflect::get(of, &key.into()).unwrap_or_default();
+    let location = get(&js_sys::global(), "location");
+    get(&location, "protocol").as_string().unwrap_or_default()
 }
 
 fn listen(socket: &web_sys::WebSocket, report: Report) -> Vec<Listener> {

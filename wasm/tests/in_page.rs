@@ -1,6 +1,6 @@
 //! Two peers in one page, through a real relay: run by `cargo xtask test --only browsers` in Chromium and Firefox.
 #![cfg(target_family = "wasm")]
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use crosspeer::{Error, Message, PeerConnection, Result, State};
 use crosspeer_wasm::{Config, PeerManager, RelayClient};
@@ -186,4 +186,58 @@ async fn connections_come_and_go_and_leave_nothing() {
     }
     assert!(memory() == early, "the last 200 cycles needed more memory");
     close(one, two).await;
+}
+
+#[wasm_bindgen_test]
+async fn a_displaced_peer_hears_of_it_and_its_connections_go_on() {
+    let mut same = config();
+    same.uuid = Some(Uuid::new_v4());
+    let first = PeerManager::join(relay(), same.clone()).await.unwrap();
+    let friend = PeerManager::join(relay(), config()).await.unwrap();
+    let connection = first.connect(friend.uuid()).await.unwrap();
+    let second = PeerManager::join(relay(), same).await.unwrap();
+    assert_eq!(first.recv().await.unwrap_err(), Error::Displaced);
+    assert_eq!(first.reconnect_now().await.unwrap_err(), Error::Displaced);
+    connection.send("goes on").await.unwrap();
+    assert_eq!(friend.recv().await.unwrap().1, "goes on".into());
+    close(first, friend).await;
+    second.close().await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn the_relay_is_tried_at_once_when_the_network_is_back() {
+    let eval = |code: &str| js_sys::eval(code).unwrap();
+    eval(
+        "globalThis.plainSocket = WebSocket; globalThis.opened = 0; \
+         globalThis.WebSocket = class extends plainSocket { constructor(url) { super(url); opened += 1; } }",
+    );
+    let mut patient = config();
+    patient.reconnect.initial = Duration::from_secs(3600);
+    patient.reconnect.max = Duration::from_secs(3600);
+    // Nobody listens there.
+    let (manager, driver) =
+        crosspeer::PeerManager::new(crosspeer_wasm::Web::new(), "ws://127.0.0.1:45871", patient).unwrap();
+    wasm_bindgen_futures::spawn_local(driver.run());
+    let state = manager.relay_changed(&crosspeer::RelayState::Connecting(None)).await;
+    assert!(state.error().is_some(), "{state:?}");
+    assert_eq!(eval("opened"), 1);
+    eval("dispatchEvent(new Event('online'))");
+    while eval("opened") != 2 {
+        gloo_timers::future::TimeoutFuture::new(1).await;
+    }
+    eval("globalThis.WebSocket = plainSocket");
+    manager.close().await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn a_url_that_no_browser_opens_is_told_at_once() {
+    let url = relay().replace("ws://", "ws://user:pass@");
+    let mut patient = config();
+    patient.connect_timeout = Duration::from_secs(3600);
+    match PeerManager::join(&url, patient).await {
+        Err(Error::RelayUnreachable { reason, url }) => {
+            assert!(reason.contains("password") && !url.contains("pass@"), "{reason} {url}");
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -138,6 +138,9 @@ async fn resolve(url: &str, time: Duration) -> Result<SocketAddr, String> {
 fn report_relay(url: Option<&str>, report: &RelayReport, output: &Output) -> bool {
     let ok = report.error.is_none();
     let mut text = format!("relay     {}", url.unwrap_or_default());
+    if let Some(proxy) = &report.proxy {
+        text += &format!(", through the proxy {proxy}");
+    }
     if let Some(tcp) = report.tcp {
         text += &format!(", connected in {}", ms(tcp));
     }
@@ -153,7 +156,7 @@ fn report_relay(url: Option<&str>, report: &RelayReport, output: &Output) -> boo
     }
     output.event(
         json!({"type": "relay", "url": url, "ok": ok, "healthy": report.healthy, "tcp_ms": report.tcp.map(as_ms),
-               "register_ms": report.registered.map(as_ms), "error": report.error}),
+               "proxy": report.proxy, "register_ms": report.registered.map(as_ms), "error": report.error}),
         text,
     );
     ok

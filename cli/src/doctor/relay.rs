@@ -2,6 +2,7 @@
 
 use crate::args::RelayTlsArgs;
 use crate::net;
+use crosspeer_native::Route;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,6 +13,8 @@ const MAX_RESPONSE: u64 = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct RelayReport {
+    /// The proxy in between, whose connection to the relay is its own matter.
+    pub(super) proxy: Option<String>,
     /// The time for opening a TCP connection.
     pub(super) tcp: Option<Duration>,
     /// Whether `/healthz` answered 200; `None` where it was not asked (wss) or is not known there (ProxyStore's relay).
@@ -32,7 +35,23 @@ pub(super) async fn check(url: &str, tls: &RelayTlsArgs, time: Duration) -> Rela
 
 #[allow(clippy::disallowed_methods)] // measures, and decides nothing
 async fn run(url: &str, tls: &RelayTlsArgs, time: Duration, report: &mut RelayReport) -> Result<(), String> {
-    let (host, port) = authority(url)?;
+    let config = net::relay_config(tls).map_err(|failure| failure.to_string())?;
+    let route = Route::to(url, &config).map_err(|error| error.to_string())?;
+    match &route.proxy {
+        Some(proxy) => report.proxy = Some(proxy.clone()),
+        None => direct(&route, time, report).await?,
+    }
+    let started = Instant::now();
+    net::register(url, config, time)
+        .await
+        .map_err(|failure| failure.to_string())?;
+    report.registered = Some(started.elapsed());
+    Ok(())
+}
+
+#[allow(clippy::disallowed_methods)] // measures, and decides nothing
+async fn direct(route: &Route, time: Duration, report: &mut RelayReport) -> Result<(), String> {
+    let (host, port) = (&route.host, route.port);
     let started = Instant::now();
     let mut stream = match timeout(time, TcpStream::connect((host.as_str(), port))).await {
         Ok(Ok(stream)) => stream,
@@ -48,15 +67,9 @@ async fn run(url: &str, tls: &RelayTlsArgs, time: Duration, report: &mut RelayRe
         }
     };
     report.tcp = Some(started.elapsed());
-    if url.starts_with("ws://") {
-        report.healthy = timeout(time, health(&mut stream, &host)).await.ok().flatten();
+    if !route.tls {
+        report.healthy = timeout(time, health(&mut stream, host)).await.ok().flatten();
     }
-    drop(stream);
-    let started = Instant::now();
-    net::register(url, tls, time)
-        .await
-        .map_err(|failure| failure.to_string())?;
-    report.registered = Some(started.elapsed());
     Ok(())
 }
 
@@ -71,52 +84,5 @@ async fn health(stream: &mut TcpStream, host: &str) -> Option<bool> {
         200 => Some(true),
         500.. => Some(false),
         _ => None,
-    }
-}
-
-fn authority(url: &str) -> Result<(String, u16), String> {
-    let (scheme, rest) = url
-        .split_once("://")
-        .ok_or("the relay's URL must start with ws:// or wss://")?;
-    let default = match scheme {
-        "ws" => 80,
-        "wss" => 443,
-        _ => {
-            return Err(format!(
-                "the relay's URL must start with ws:// or wss://, not {scheme}://"
-            ));
-        }
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let authority = authority.rsplit('@').next().unwrap_or(authority);
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !authority.ends_with(']') => {
-            (host, port.parse().map_err(|_| format!("`{port}` is not a port"))?)
-        }
-        _ => (authority, default),
-    };
-    match host.trim_matches(['[', ']']) {
-        "" => Err("the relay's URL has no host".into()),
-        host => Ok((host.to_owned(), port)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_relay_url_names_host_and_port() {
-        for (url, host, port) in [
-            ("ws://127.0.0.1:8700", "127.0.0.1", 8700),
-            ("wss://relay.example/path?x=1", "relay.example", 443),
-            ("ws://[::1]:8700/", "::1", 8700),
-            ("ws://[::1]", "::1", 80),
-        ] {
-            assert_eq!(authority(url), Ok((host.to_owned(), port)), "{url}");
-        }
-        for url in ["relay.example", "http://relay.example", "ws://", "ws://host:port"] {
-            assert!(authority(url).is_err(), "{url}");
-        }
     }
 }

@@ -22,6 +22,7 @@ const GOODBYE_TIME: Duration = Duration::from_secs(3);
 /// Runs until interrupted, or until `--count` things have come.
 pub(crate) async fn run(args: ReceiveArgs, output: &Output) -> Result<()> {
     let store = Store::open(&args.dir, args.overwrite).map_err(|e| Failure::local(args.dir.display(), e))?;
+    crosspeer_relay::raise_file_limit();
     let peers = net::join(&args.connect).await?;
     let (uuid, name) = (peers.uuid(), peers.name());
     output.event(
@@ -33,18 +34,19 @@ pub(crate) async fn run(args: ReceiveArgs, output: &Output) -> Result<()> {
     output.show_progress();
     let folder = Arc::new(Folder::new(store, output.clone()));
     let count = if args.once { Some(1) } else { args.count };
-    let result = serve(&peers, &folder, count).await;
+    let result = serve(&peers, &folder, count, &output).await;
     output.bar().finish_and_clear();
     net::leave(&peers, count.is_none()).await;
     result
 }
 
-async fn serve(peers: &PeerManager, folder: &Arc<Folder>, count: Option<u64>) -> Result<()> {
+async fn serve(peers: &PeerManager, folder: &Arc<Folder>, count: Option<u64>, output: &Output) -> Result<()> {
     let (stored, mut stored_things) = mpsc::channel(64);
     let (stop, stopped) = watch::channel(());
     let mut inboxes = JoinSet::new();
     let mut left = count.unwrap_or(u64::MAX);
     let mut interrupted = std::pin::pin!(net::interrupted());
+    let mut watching = std::pin::pin!(net::watch(peers, output));
     let result = loop {
         if left == 0 {
             break Ok(());
@@ -59,6 +61,7 @@ async fn serve(peers: &PeerManager, folder: &Arc<Folder>, count: Option<u64>) ->
             },
             Some(things) = stored_things.recv() => left = left.saturating_sub(things),
             Some(_) = inboxes.join_next() => {}
+            gone = &mut watching => break Err(gone),
             () = &mut interrupted => break Ok(()),
         }
     };

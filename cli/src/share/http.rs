@@ -33,7 +33,7 @@ pub(super) fn router(door: Door, relay: Router) -> Router {
     relay.layer(from_fn_with_state(Arc::new(door), answer))
 }
 
-async fn answer(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+async fn answer(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
     if let Err(refusal) = door.check_host(request.headers()) {
         return refusal.into_response();
     }
@@ -41,6 +41,13 @@ async fn answer(State(door): State<Arc<Door>>, request: Request, next: Next) -> 
     if request.headers().contains_key(UPGRADE) {
         return match door.check_client(&request) {
             Ok(()) => next.run(request).await,
+            // Pages are told no HTTP status of a WebSocket, but its close code: that trying again is of no use.
+            Err((StatusCode::UNAUTHORIZED, reason)) => {
+                request
+                    .extensions_mut()
+                    .insert(crosspeer_relay::Unauthorized(reason.trim_end()));
+                next.run(request).await
+            }
             Err(refusal) => refusal.into_response(),
         };
     }

@@ -13,8 +13,8 @@ use crate::args::ShareArgs;
 use crate::failure::{Exit, Failure, Result};
 use crate::net;
 use crate::output::Output;
-use crosspeer::IceServer;
 use crosspeer::transfer::catalog::{Participant, Role};
+use crosspeer::{IceServer, Proxy};
 use crosspeer_native::{Config, PeerManager};
 use crosspeer_relay::{Hub, RelayConfig};
 use folder::Folder;
@@ -35,6 +35,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs until interrupted.
 pub(crate) async fn run(args: ShareArgs, output: &Output) -> Result<()> {
+    crosspeer_relay::raise_file_limit();
     let folder = Folder::open(&args.dir, args.hidden, args.read_only);
     let folder = folder.map_err(|e| Failure::local(args.dir.display(), e))?;
     let listener = TcpListener::bind(args.listen).await;
@@ -65,6 +66,7 @@ pub(crate) async fn run(args: ShareArgs, output: &Output) -> Result<()> {
 async fn serve(peers: &PeerManager, shared: &Shared) -> Result<()> {
     let mut sessions = JoinSet::new();
     let mut interrupted = std::pin::pin!(net::interrupted());
+    let mut watching = std::pin::pin!(net::watch(peers, &shared.output));
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -76,6 +78,7 @@ async fn serve(peers: &PeerManager, shared: &Shared) -> Result<()> {
             }
             _ = look.tick() => shared.room.look(),
             Some(_) = sessions.join_next() => {}
+            gone = &mut watching => return Err(gone),
             () = &mut interrupted => return Ok(()),
         }
     }
@@ -85,6 +88,7 @@ async fn join(args: &ShareArgs, own: &Participant, listen: SocketAddr) -> Result
     let mut config = Config::default();
     config.uuid = Some(own.uuid);
     config.name = Some(own.name.clone());
+    config.proxy = Proxy::None; // it is this very process
     config.ice_servers = args.stun.iter().map(IceServer::new).collect();
     config.ice_servers.extend(args.turn.servers());
     let token = args.token.as_deref().map(http::percent_encode);

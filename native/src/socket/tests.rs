@@ -110,23 +110,44 @@ async fn a_refused_handshake_gives_its_http_status() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_opened_is_closed_with_a_reason() {
+async fn who_refuses_may_be_there_later() {
     let (listener, url) = listen().await;
     drop(listener);
-    for url in [url.as_str(), "ftp://example", "not a url", "ws://"] {
+    let (_socket, mut events) = open(&url, &Config::default());
+    let SocketEvent::Closed { reason, .. } = next(&mut events).await else {
+        panic!("{url} was opened, or given up")
+    };
+    assert!(reason.contains("127.0.0.1:"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_can_never_be_opened_is_unusable() {
+    for url in ["ftp://example", "not a url", "ws://", "ws://host:99999"] {
         let (_socket, mut events) = open(url, &Config::default());
-        let SocketEvent::Closed { reason, .. } = next(&mut events).await else {
-            panic!("{url} was opened")
+        let SocketEvent::Unusable(reason) = next(&mut events).await else {
+            panic!("{url} may come true")
         };
-        assert!(!reason.is_empty());
+        assert!(reason.contains("URL"), "{reason}");
     }
     let mut config = Config::default();
     config.relay_headers.push(("X-Key".into(), "secret\n".into()));
     let (_socket, mut events) = open("ws://127.0.0.1:1", &config);
-    let SocketEvent::Closed { reason, .. } = next(&mut events).await else {
-        panic!("opened")
+    let SocketEvent::Unusable(reason) = next(&mut events).await else {
+        panic!("it may come true")
     };
     assert!(reason.contains("X-Key") && !reason.contains("secret"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_urls_user_and_password_become_a_header_unless_there_is_one() {
+    let (listener, url) = listen().await;
+    let url = url.replace("ws://", "ws://user:pass@");
+    let (_socket, _events) = open(&url, &Config::default());
+    assert_eq!(accept(&listener).await.1.as_deref(), Some("Basic dXNlcjpwYXNz"));
+    let mut config = Config::default();
+    config.relay_headers.push(("authorization".into(), "Bearer x".into()));
+    let (_socket, _events) = open(&url, &config);
+    assert_eq!(accept(&listener).await.1.as_deref(), Some("Bearer x"));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use super::SessionOutput::{CloseSocket, Lost, Message, Open, Refused, Registered, Retrying, Send};
+use super::SessionOutput::{CloseSocket, Hopeless, Lost, Message, Open, Refused, Registered, Retrying, Send};
 use super::*;
 use crate::relay::DescriptionType;
 use proptest::prelude::*;
@@ -32,6 +32,14 @@ impl World {
     fn registered() -> Self {
         let mut world = Self::started();
         assert_eq!(world.register(S0), [Send(S0, world.registration()), Registered]);
+        world
+    }
+
+    /// Registered once, lost, and about to open the second socket.
+    fn lost() -> Self {
+        let mut world = Self::registered();
+        world.closed(S0, Some(1001), "restart");
+        assert_eq!(world.at_deadline(), [Open(S1)]);
         world
     }
 
@@ -166,7 +174,7 @@ fn a_relay_that_does_not_answer_is_given_up_after_10_seconds() {
 #[test]
 fn waits_double_up_to_the_longest_with_jitter() {
     let mut world = World::started();
-    for (attempt, nominal) in [1, 2, 4, 8, 16, 32, 60, 60, 60].into_iter().enumerate() {
+    for (attempt, nominal) in [1, 2, 4, 8, 15, 15, 15].into_iter().enumerate() {
         let outputs = world.closed(SocketId(attempt as u64), None, "refused");
         let (wait, nominal) = (wait(&outputs), Duration::from_secs(nominal));
         assert!(wait <= nominal && wait >= nominal * 3 / 4, "{wait:?} for {nominal:?}");
@@ -195,9 +203,12 @@ fn a_relay_that_accepts_and_closes_is_not_called_in_a_loop() {
 fn unrecoverable_close_codes_end_the_session() {
     for code in [4001, 4002, 4004] {
         for mut world in [World::started(), World::registered()] {
-            let error = Error::RelayRefused {
-                code: Some(code),
-                reason: "why".into(),
+            let error = match code {
+                4004 => Error::Displaced,
+                code => Error::RelayRefused {
+                    code: Some(code),
+                    reason: "why".into(),
+                },
             };
             assert_eq!(world.closed(S0, Some(code), "why"), [Refused(error)]);
             assert_eq!(world.session.next_deadline(), None);
@@ -215,20 +226,83 @@ fn other_close_codes_are_tried_again() {
 }
 
 #[test]
-fn http_401_and_403_are_final_and_other_statuses_are_tried_again() {
+fn http_401_and_403_are_final_at_any_time() {
     for status in [401, 403] {
-        let mut world = World::started();
-        let outputs = world.event(S0, ended(None, "Forbidden", Some(status)));
-        let [Refused(Error::RelayRefused { code: None, reason })] = &outputs[..] else {
-            panic!("{outputs:?}");
-        };
-        assert_eq!(*reason, format!("HTTP status {status} Forbidden"));
+        for mut world in [World::started(), World::lost()] {
+            let socket = world.session.socket().unwrap();
+            let outputs = world.event(socket, ended(None, "Forbidden", Some(status)));
+            let [Refused(Error::RelayRefused { code: None, reason })] = &outputs[..] else {
+                panic!("{outputs:?}");
+            };
+            assert_eq!(*reason, format!("HTTP status {status} Forbidden"));
+        }
     }
-    for status in [404, 502] {
+}
+
+#[test]
+fn a_status_that_says_no_relay_is_here_ends_the_first_attempt_only() {
+    for status in [200, 301, 400, 404, 407, 426] {
+        let mut world = World::started();
+        let outputs = world.event(S0, ended(None, "", Some(status)));
+        assert!(
+            matches!(&outputs[..], [Hopeless(reason)] if reason.contains(&format!("HTTP status {status}"))),
+            "{outputs:?}"
+        );
+        assert_eq!(world.session.next_deadline(), None);
+        assert!(!world.session.send(offer(2)));
+        // A relay that was there once may come back.
+        wait(&World::lost().event(S1, ended(None, "", Some(status))));
+    }
+    for status in [408, 425, 429, 500, 502, 503] {
         let mut world = World::started();
         let outputs = world.event(S0, ended(None, "", Some(status)));
         assert!(matches!(&outputs[..], [Retrying { reason, .. }] if *reason == format!("HTTP status {status}")));
     }
+}
+
+#[test]
+fn what_can_never_be_opened_ends_the_first_attempt_only() {
+    let unusable = || SocketEvent::Unusable("untrusted".into());
+    let mut world = World::started();
+    assert_eq!(world.event(S0, unusable()), [Hopeless("untrusted".into())]);
+    assert_eq!(world.session.next_deadline(), None);
+    // Tried before in vain, as while the relay starts.
+    let mut world = World::started();
+    world.closed(S0, None, "refused");
+    world.at_deadline();
+    assert_eq!(world.event(S1, unusable()), [Hopeless("untrusted".into())]);
+    wait(&World::lost().event(S1, unusable()));
+}
+
+#[test]
+fn who_asks_need_not_wait_for_the_next_attempt() {
+    let mut world = World::started();
+    for attempt in 0..6 {
+        world.closed(SocketId(attempt), None, "refused");
+        world.session.reconnect_now(world.now);
+        assert_eq!(world.outputs(), [Open(SocketId(attempt + 1))]);
+    }
+    // And the waits start again.
+    assert!(wait(&world.closed(SocketId(6), None, "refused")) <= Duration::from_secs(1));
+}
+
+#[test]
+fn an_attempt_that_hangs_is_begun_anew_and_a_young_one_is_not() {
+    let mut world = World::started();
+    world.session.reconnect_now(world.now);
+    assert_eq!(world.after(Duration::from_millis(1_999)), []);
+    world.session.reconnect_now(world.now);
+    assert_eq!(world.outputs(), []);
+    world.after(Duration::from_millis(1));
+    world.session.reconnect_now(world.now);
+    assert_eq!(world.outputs(), [CloseSocket(S0), Open(S1)]);
+    // One that is registered, or has ended, is left alone.
+    world.register(S1);
+    world.session.reconnect_now(world.now);
+    assert_eq!(world.outputs(), []);
+    world.closed(S1, Some(4001), "no");
+    world.session.reconnect_now(world.now);
+    assert_eq!(world.outputs(), []);
 }
 
 #[test]
@@ -250,21 +324,40 @@ fn a_refused_registration_is_final() {
 
 #[test]
 fn nonsense_from_the_relay_is_ignored() {
-    for world in [World::started(), World::registered()].iter_mut() {
-        world.event(S0, SocketEvent::Open);
-        world.outputs();
-        let before = world.session.state;
-        for text in ["", "[]", r#"{"message_type": "x"}"#, &world.registration()] {
-            assert_eq!(world.event(S0, SocketEvent::Text(text.into())), []);
-        }
-        assert_eq!(world.event(S0, SocketEvent::Binary), []);
-        assert_eq!(world.session.state, before);
+    let mut world = World::registered();
+    let before = world.session.state;
+    for text in ["", "[]", r#"{"message_type": "x"}"#, &world.registration()] {
+        assert_eq!(world.event(S0, SocketEvent::Text(text.into())), []);
     }
+    assert_eq!(world.event(S0, SocketEvent::Binary), []);
+    assert_eq!(world.session.state, before);
     // An error reported after the registration is only logged.
     let mut world = World::registered();
     let report = r#"{"success": false, "message": "x", "error": true, "message_type": "relay_response"}"#;
     assert_eq!(world.event(S0, SocketEvent::Text(report.into())), []);
     assert!(world.session.is_registered());
+}
+
+#[test]
+fn who_answers_a_first_registration_with_nonsense_is_no_relay() {
+    // The last as a server does that sends back whatever comes.
+    for text in [
+        "hello",
+        "[]",
+        r#"{"message_type": "x"}"#,
+        &World::started().registration(),
+    ] {
+        let mut world = World::started();
+        world.event(S0, SocketEvent::Open);
+        let outputs = world.event(S0, SocketEvent::Text(text.into()));
+        assert!(
+            matches!(&outputs[..], [CloseSocket(S0), Hopeless(reason)] if reason.contains("not a relay")),
+            "{outputs:?}"
+        );
+        let mut world = World::lost();
+        world.event(S1, SocketEvent::Open);
+        assert_eq!(world.event(S1, SocketEvent::Text(text.into())), []);
+    }
 }
 
 #[test]
@@ -296,6 +389,7 @@ fn any_event() -> impl Strategy<Value = SocketEvent> {
         Just(SocketEvent::Binary),
         (any::<Option<u16>>(), any::<String>(), any::<Option<u16>>())
             .prop_map(|(code, reason, status)| ended(code, &reason, status)),
+        any::<String>().prop_map(SocketEvent::Unusable),
     ]
 }
 
@@ -308,11 +402,15 @@ proptest! {
         let mut open = Some(S0);
         for (event, age, ms) in steps {
             let socket = SocketId(world.session.next_socket.saturating_sub(1 + age));
-            if matches!(event, SocketEvent::Closed { .. }) && open == Some(socket) {
+            if matches!(event, SocketEvent::Closed { .. } | SocketEvent::Unusable(_)) && open == Some(socket) {
                 open = None;
             }
             let mut outputs = world.event(socket, event);
             outputs.extend(world.after(Duration::from_millis(ms)));
+            if ms % 7 == 0 {
+                world.session.reconnect_now(world.now);
+                outputs.extend(world.outputs());
+            }
             for output in outputs {
                 match output {
                     Open(socket) => prop_assert_eq!(open.replace(socket), None),

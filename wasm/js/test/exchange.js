@@ -15,6 +15,27 @@ async function code(promise) {
   );
 }
 
+async function displaced(relay) {
+  const uuid = crypto.randomUUID();
+  const first = await PeerManager.join(relay, { ...options, uuid });
+  same("relay", first.relayState, "registered");
+  same("no error", String(first.relayError), "undefined");
+  const loop = async () => {
+    for await (const message of first) same("message", message, "none");
+  };
+  const changed = new Promise((resolve) => first.addEventListener("relaychange", resolve, { once: true }));
+  const ends = Promise.all([code(first.recv()), code(loop()), changed]);
+  const second = await PeerManager.join(relay, { ...options, uuid });
+  const [received, looped] = await ends;
+  same("displaced recv", received, "displaced");
+  same("displaced loop", looped, "displaced");
+  same("displaced state", first.relayState, "ended");
+  same("displaced error", first.relayError.code, "displaced");
+  same("displaced reconnect", await code(first.reconnect()), "displaced");
+  await second.reconnect();
+  await Promise.all([first.close(), second.close()]);
+}
+
 async function managers(relay) {
   const one = await PeerManager.join(relay, { ...options, name: "one" });
   const two = await PeerManager.join(new URL(relay), { ...options, channels: 4 });
@@ -96,6 +117,7 @@ async function refusals() {
 export async function exchange(relay) {
   await init();
   await managers(relay);
+  await displaced(relay);
   await byHand(relay);
   await refusals();
   return "ok";

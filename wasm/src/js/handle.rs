@@ -4,7 +4,7 @@ use super::settings::{config, millis};
 use super::{AbortSignal, JsResult, Promise, invalid, promise, thrown};
 use crate::{PeerManager, RelayClient};
 use crosspeer::relay::{PeerConnectionMessage, RelayMessage, parse_uuid};
-use crosspeer::{Asking, Message, PeerConnection, State};
+use crosspeer::{Asking, Message, PeerConnection, RelayState, State};
 use js_sys::{Array, Uint8Array};
 use std::rc::Rc;
 use std::time::Duration;
@@ -68,9 +68,9 @@ impl Handle {
 
     /// What can be told at once.
     pub fn get(&self, key: &JsValue) -> JsValue {
-        let (uuid, name, registered) = match &*self.0 {
-            Kind::Manager(manager) => (manager.uuid(), manager.name(), manager.is_registered()),
-            Kind::Client(client) => (client.uuid(), client.name(), client.is_registered()),
+        let (uuid, name, relay) = match &*self.0 {
+            Kind::Manager(manager) => (manager.uuid(), manager.name(), manager.relay_state()),
+            Kind::Client(client) => (client.uuid(), client.name(), client.relay_state()),
             Kind::Connection(connection, manager) => {
                 return match string(key).as_str() {
                     "state" => connection.state().as_str().into(),
@@ -87,7 +87,10 @@ impl Handle {
         match string(key).as_str() {
             "uuid" => text_of(uuid),
             "name" => name.into(),
-            _ => registered.into(),
+            "registered" => (relay == RelayState::Registered).into(),
+            "relayState" => relay.as_str().into(),
+            // Why it is not registered.
+            _ => relay.error().cloned().map_or(JsValue::UNDEFINED, thrown),
         }
     }
 
@@ -130,6 +133,21 @@ impl Handle {
                 let seen = all.into_iter().find(|state| arguments.text() == state.as_str());
                 connection.changed(seen.unwrap_or(State::Failed)).await.as_str().into()
             }
+            // Ends with the relay's new state once it is another than the one given.
+            (Kind::Manager(manager), "relayChanged") => {
+                let mut state = manager.relay_state();
+                while state.as_str() == arguments.text() {
+                    state = manager.relay_changed(&state).await;
+                }
+                state.as_str().into()
+            }
+            (Kind::Client(client), "relayChanged") => {
+                let mut state = client.relay_state();
+                while state.as_str() == arguments.text() {
+                    state = client.relay_changed(&state).await;
+                }
+                state.as_str().into()
+            }
             // Ends with the reason once the connection has ended.
             (Kind::Connection(connection, _), "ended") => thrown(connection.on_close().await),
             (Kind::Connection(connection, _), "statistics") => {
@@ -167,6 +185,8 @@ impl Handle {
             (Kind::Manager(manager), "closeConnection") => manager.close_connection(arguments.peer()?),
             (Kind::Client(client), "send") => client.send(arguments.relay_message()?),
             (Kind::Client(client), "close") => client.close(),
+            (Kind::Manager(manager), "reconnect") => manager.reconnect_now(),
+            (Kind::Client(client), "reconnect") => client.reconnect_now(),
             (Kind::Connection(connection, _), "send") => match timeout {
                 Some(timeout) => connection.send_timeout(arguments.message, timeout),
                 None => connection.send(arguments.message),
