@@ -55,7 +55,7 @@ export async function pictures(t, { browser, open, newContext, serve, out }) {
     { timeout: PATIENCE },
   );
   await page.getByText("left").first().waitFor();
-  await page.locator(".person-detail", { hasText: "direct" }).nth(1).waitFor();
+  await page.locator(".person-detail", { hasText: " ms" }).nth(1).waitFor();
   await page.mouse.move(600, 840);
   await shot(page, join(out, "share-light.png"));
   await page.emulateMedia({ colorScheme: "dark" });
@@ -67,7 +67,7 @@ export async function pictures(t, { browser, open, newContext, serve, out }) {
   const small = await open(t, server, { context: await named(t, newContext, "Lin’s phone", phone) });
   await small.getByRole("button", { name: "Download Notes.md" }).click();
   await small.locator('.transfer[data-name="Notes.md"][data-state="done"]').waitFor();
-  await small.locator(".person-detail", { hasText: "direct" }).first().waitFor();
+  await small.locator(".person-detail", { hasText: " ms" }).first().waitFor();
   await small.evaluate(() => scrollTo(0, 0));
   await shot(small, join(out, "share-phone.png"));
   const overflow = await small.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

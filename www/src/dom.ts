@@ -66,17 +66,55 @@ export function eachFrame(run: () => void): () => void {
   };
 }
 
-export async function copy(text: string): Promise<void> {
+/** Whether it was copied. If not, the text in `shown` is selected, so that a person can copy it. Says which it was. */
+export async function copy(text: string, shown: HTMLElement): Promise<boolean> {
+  const copied = (await byClipboard(text)) || byCommand(text);
+  if (!copied) getSelection()?.selectAllChildren(shown);
+  announce(copied ? "Copied" : "The browser does not let this page copy. The text is selected: copy it yourself.");
+  return copied;
+}
+
+async function byClipboard(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
+    return true;
   } catch {
-    // Not in an insecure context: the old way.
-    const area = h("textarea.visually-hidden", { readonly: true });
-    area.value = text;
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
+    return false; // no secure context, or forbidden
+  }
+}
+
+function byCommand(text: string): boolean {
+  const focused = document.activeElement as HTMLElement | null;
+  const area = h("textarea.visually-hidden", { readonly: true, "aria-hidden": "true" });
+  area.value = text;
+  // While a dialog is open, nothing outside it can be selected.
+  (document.querySelector("dialog[open]") ?? document.body).append(area);
+  area.select();
+  try {
+    return document.execCommand("copy");
+  } catch {
+    return false;
+  } finally {
     area.remove();
+    focused?.focus({ preventScroll: true });
+  }
+}
+
+/** What the browser keeps for this page; nothing where it keeps nothing (blocked site data throws). */
+export function stored(key: string): string | undefined {
+  try {
+    return localStorage.getItem(key) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Kept beyond this visit where the browser allows it. */
+export function store(key: string, value: string): void {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // It holds until the page is closed.
   }
 }
 

@@ -1,9 +1,10 @@
 // The page of `crosspeer share`: starts everything.
 
+import { stored } from "./dom";
 import { Network } from "./network";
 import { Share } from "./share";
 import { FilesView } from "./view/files";
-import { askToken, copyButtons, dropping, otherDevices, renaming, showStatus, themeButton } from "./view/frame";
+import { askToken, banner, copyButtons, dropping, otherDevices, renaming, showStatus, themeButton } from "./view/frame";
 import { PeopleView } from "./view/people";
 import { SnippetsView } from "./view/snippets";
 import { TransfersView } from "./view/transfers";
@@ -35,7 +36,7 @@ function ownName(): string {
 async function main(): Promise<void> {
   themeButton();
   const token = fragment().get("token") ?? new URLSearchParams(location.search).get("token") ?? undefined;
-  const network = new Network(localStorage.getItem("name") ?? ownName(), token);
+  const network = new Network(stored("name") ?? ownName(), token);
   const share = new Share(network);
   new TransfersView(share.transfers);
   const files = new FilesView(network, share, (path) => remember("path", path, false));
@@ -44,6 +45,7 @@ async function main(): Promise<void> {
   new PeopleView(network, share);
   new SnippetsView(network);
   showStatus(network);
+  banner(network);
   dropping(network, share, files);
   otherDevices(network);
   renaming(network);

@@ -23,6 +23,8 @@ export interface Snippet {
   text: string;
   at: number;
   own: boolean;
+  /** Not known to have reached the server yet. */
+  waiting: boolean;
 }
 
 export type Status = "connecting" | "online" | "reconnecting" | "locked";
@@ -48,6 +50,8 @@ export class Network extends EventTarget {
   onOffered: (peer: Peer, offered: Offered) => void = () => {};
   #connecting = new Map<string, Promise<Peer>>();
   #early = new Map<string, (string | Uint8Array)[]>();
+  /** The token with which the server let this page in. */
+  #accepted: string | undefined;
   #wake: () => void = () => {};
 
   constructor(
@@ -78,13 +82,17 @@ export class Network extends EventTarget {
       try {
         const config = await this.#fetchConfig();
         if (!config) return;
+        // The relay is still asked with the token that was given to it at the start.
+        if (this.manager && this.token !== this.#accepted) location.reload();
         this.config = config;
+        this.#accepted = this.token;
         await this.#join();
         const server = await this.connect(config.uuid);
         wait = FIRST_WAIT;
         this.server = server;
         this.#set("online");
         this.dispatchEvent(new Event("server"));
+        for (const snippet of this.snippets.filter((own) => own.waiting).reverse()) void this.#deliver(snippet);
         this.#detail(await server.connection.closed);
       } catch (error) {
         this.#detail(error);
@@ -109,9 +117,29 @@ export class Network extends EventTarget {
   }
 
   share(text: string): void {
-    const snippet: Catalog = { type: "snippet", id: unique(), name: this.name, text };
-    for (const peer of this.peers.values()) if (peer.greeted) peer.say(snippet);
-    this.#addSnippet(snippet.id, this.name, text, true);
+    const id = unique();
+    this.#addSnippet(id, this.name, text, true);
+    void this.#deliver(this.snippets.find((snippet) => snippet.id === id)!);
+  }
+
+  /** Now, instead of at the end of the wait. */
+  tryNow(): void {
+    this.#wake();
+  }
+
+  /** What does not reach the server waits for it. One that arrives twice has the same id, and is shown once. */
+  async #deliver(snippet: Snippet): Promise<void> {
+    const { id, name, text } = snippet;
+    for (const peer of this.peers.values()) if (peer.greeted) peer.say({ type: "snippet", id, name, text });
+    try {
+      // Messages keep their order: after the answer to this, it is there.
+      if (!this.server) return;
+      await this.server.ping();
+      snippet.waiting = false;
+      this.dispatchEvent(new Event("snippet"));
+    } catch (error) {
+      console.debug(`a snippet waits: ${error}`);
+    }
   }
 
   rename(name: string): void {
@@ -124,11 +152,18 @@ export class Network extends EventTarget {
     const signal = AbortSignal.timeout(CONNECT_TIME);
     const response = await fetch("/config.json", { headers, signal, cache: "no-store" });
     if (response.status === 401) {
-      this.#set("locked", this.token === undefined ? "" : "That token is not the right one.");
+      this.#set("locked", this.#refusal());
       return undefined;
     }
     if (!response.ok) throw new Error((await response.text()).trim() || `the server answered ${response.status}`);
     return (await response.json()) as ServerConfig;
+  }
+
+  #refusal(): string {
+    if (this.token === undefined) return "";
+    return this.config && this.token === this.#accepted
+      ? "The owner has changed the token. Ask for the new address, or enter the new token."
+      : "That token is not the right one.";
   }
 
   async #join(): Promise<void> {
@@ -223,7 +258,7 @@ export class Network extends EventTarget {
 
   #addSnippet(id: string, name: string, text: string, own: boolean): void {
     if (this.snippets.some((known) => known.id === id)) return;
-    this.snippets.unshift({ id, name, text, at: Date.now(), own });
+    this.snippets.unshift({ id, name, text, at: Date.now(), own, waiting: own });
     this.snippets.length = Math.min(this.snippets.length, 100);
     this.dispatchEvent(new Event("snippet"));
   }

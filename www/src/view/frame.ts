@@ -1,7 +1,7 @@
 // What is around the lists: the state of the connection, colours, dropping files, other devices, the token.
 
 import { renderSVG } from "uqr";
-import { announce, byId, copy, h, icon } from "../dom";
+import { announce, byId, copy, h, icon, store, stored } from "../dom";
 import type { Network, Status } from "../network";
 import type { Share } from "../share";
 import { dropped } from "../upload";
@@ -37,11 +37,22 @@ function command(network: Network, uuid: string): string {
   return `crosspeer send --relay '${network.relayUrl}' --peer ${uuid} FILE`;
 }
 
+/** Why the server is away, and a button that does not wait for the next try. */
+export function banner(network: Network): void {
+  byId("try-now").addEventListener("click", () => network.tryNow());
+  network.addEventListener("change", () => {
+    const away = network.status === "reconnecting" || (network.status === "connecting" && network.detail !== "");
+    byId("banner").hidden = !away;
+    if (away) byId("banner-text").textContent = `The server cannot be reached: ${network.detail || "the connection was lost"}`;
+  });
+}
+
 /** The system's colours, until one chooses. */
 export function themeButton(): void {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const button = byId("theme");
-  const current = () => localStorage.getItem("theme") ?? (dark.matches ? "dark" : "light");
+  let chosen = stored("theme");
+  const current = () => chosen ?? (dark.matches ? "dark" : "light");
   const apply = () => {
     const theme = current();
     document.documentElement.dataset["theme"] = theme;
@@ -51,7 +62,8 @@ export function themeButton(): void {
     button.replaceChildren(icon(theme === "dark" ? "sun" : "moon"));
   };
   button.addEventListener("click", () => {
-    localStorage.setItem("theme", current() === "dark" ? "light" : "dark");
+    chosen = current() === "dark" ? "light" : "dark";
+    store("theme", chosen);
     apply();
   });
   dark.addEventListener("change", apply);
@@ -106,11 +118,12 @@ function deviceContent(network: Network): HTMLElement[] {
   code.innerHTML = renderSVG(`${first}/${fragment}`, { border: 2 });
   const links = origins.map((origin) => {
     const url = `${origin}/${fragment}`;
-    const onclick = () => void copy(url).then(() => announce("Copied"));
+    const link = h("a", { href: url }, url);
+    const onclick = () => void copy(url, link);
     return h(
       "div.command",
       {},
-      h("code", {}, h("a", { href: url }, url)),
+      h("code", {}, link),
       h("button.quiet.square" as "button", { type: "button", "aria-label": "Copy the address", onclick }, icon("copy")),
     );
   });
@@ -119,7 +132,8 @@ function deviceContent(network: Network): HTMLElement[] {
 
 export function copyButtons(): void {
   for (const button of document.querySelectorAll<HTMLElement>("[data-copy]")) {
-    const onclick = () => void copy(byId(button.dataset["copy"]!).textContent ?? "").then(() => announce("Copied"));
+    const shown = byId(button.dataset["copy"]!);
+    const onclick = () => void copy(shown.textContent ?? "", shown);
     button.addEventListener("click", onclick);
   }
 }
@@ -133,10 +147,11 @@ export function renaming(network: Network): void {
     dialog.showModal();
     input.select();
   });
+  byId("name-cancel").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
     const name = input.value.trim();
     if (dialog.returnValue !== "ok" || name === "") return;
-    localStorage.setItem("name", name);
+    store("name", name);
     network.rename(name);
     byId("own-name").textContent = name;
   });
@@ -147,8 +162,10 @@ export function askToken(network: Network): Promise<string> {
   const dialog = byId<HTMLDialogElement>("token-dialog");
   const input = byId<HTMLInputElement>("token-input");
   byId("token-error").textContent = network.detail;
+  const ended = network.config !== undefined;
+  byId("token-title").textContent = ended ? "Your access has ended" : "This folder needs a token";
   input.value = "";
-  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  dialog.oncancel = (event) => event.preventDefault();
   dialog.showModal();
   input.focus();
   return new Promise((resolve) => {

@@ -102,7 +102,7 @@ export class PeopleView {
       this.#target = { uuid: person.uuid, name: person.name, role: person.role };
       byId<HTMLInputElement>("choose-for-peer").click();
     };
-    const label = `Send files to ${person.name}`;
+    const label = `Send file to ${person.name}`;
     const symbol = { folder: "server", page: "page", peer: "terminal" }[person.role];
     return h(
       "li.person",
@@ -115,11 +115,17 @@ export class PeopleView {
   }
 }
 
+/** Where what is sent goes along, in words. */
+function route(path: PathInfo): string {
+  if (path.relayed) return "through a relay server";
+  return path.local === "host" && path.remote === "host" ? "same network" : "direct";
+}
+
 function describe(person: Participant, connected: boolean, seen: Seen | undefined): string {
   if (!connected) return { folder: "not connected", page: "connecting…", peer: "connects when needed" }[person.role];
   const parts: string[] = [];
   const { path } = seen ?? {};
-  if (path) parts.push(path.relayed ? "relayed by TURN" : "direct", `${path.local} ↔ ${path.remote}`);
+  if (path) parts.push(route(path));
   else parts.push("connected");
   if (seen?.roundTrip !== undefined) parts.push(milliseconds(seen.roundTrip));
   if (seen && seen.rate > 10_000) parts.push(rate(seen.rate));

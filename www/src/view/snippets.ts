@@ -13,7 +13,7 @@ export class SnippetsView {
       if (text.value.trim() === "") return text.focus();
       network.share(text.value);
       text.value = "";
-      announce("Shared");
+      announce(network.server ? "Shared" : "Not connected: the snippet is sent when the server is back");
     };
     byId("snippet-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -29,6 +29,8 @@ export class SnippetsView {
     const rows = this.network.snippets.map((snippet) => {
       let row = this.#rows.get(snippet.id);
       if (!row) this.#rows.set(snippet.id, (row = this.#row(snippet)));
+      row.dataset["waiting"] = String(snippet.waiting);
+      row.querySelector<HTMLElement>(".snippet-waiting")!.hidden = !snippet.waiting;
       return row;
     });
     arrange(byId("snippets"), rows);
@@ -37,16 +39,15 @@ export class SnippetsView {
   #row(snippet: Snippet): HTMLLIElement {
     if (!snippet.own) announce(`${snippet.name} shared a snippet`);
     const copied = async (event: Event) => {
-      await copy(snippet.text);
-      const button = event.currentTarget as HTMLElement | null;
-      button?.replaceChildren(icon("check"));
-      announce("Copied");
+      const button = event.currentTarget as HTMLElement;
+      const shown = button.closest(".snippet")!.querySelector("pre")!;
+      if (await copy(snippet.text, shown)) button.replaceChildren(icon("check"));
     };
     const who = snippet.own ? "You" : snippet.name || "Someone";
     return h(
       "li.snippet",
       {},
-      h("div.snippet-head", {}, h("span", {}, `${who} · ${date(snippet.at)}`), this.#copyButton(copied)),
+      h("div.snippet-head", {}, h("span", {}, `${who} · ${date(snippet.at)}`, h("span.snippet-waiting", {}, " · waiting for the server")), this.#copyButton(copied)),
       h("pre", { tabindex: "0", "aria-label": `Snippet of ${who}` }, ...linked(snippet.text)),
     );
   }

@@ -1,0 +1,108 @@
+// The frame of the page of `crosspeer share` in Chromium: what holds when the server, storage or the clipboard is away.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+import { Crosspeer, folder, PATIENCE, share } from "./harness.mjs";
+
+let browser;
+before(async () => {
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  });
+});
+after(() => browser?.close());
+
+async function open(t, server, script) {
+  const context = await browser.newContext();
+  context.setDefaultTimeout(PATIENCE);
+  t.after(() => context.close());
+  if (script) await context.addInitScript(script);
+  const page = await context.newPage();
+  await page.goto(server.url);
+  await online(page);
+  return page;
+}
+
+async function serve(t, ...args) {
+  const dir = await folder(t);
+  const server = await share(dir, ...args);
+  t.after(() => server.end());
+  return Object.assign(server, { dir });
+}
+
+async function again(t, { dir, port }, ...args) {
+  const server = new Crosspeer("share", dir, "--listen", `127.0.0.1:${port}`, ...args);
+  t.after(() => server.end());
+  await server.event({ type: "ready" });
+  return server;
+}
+
+const online = (page) => page.locator("#status[data-state=online]").waitFor();
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+
+test("the page works where site data is blocked", async (t) => {
+  const page = await open(t, await serve(t), () => {
+    for (const key of ["localStorage", "sessionStorage", "indexedDB"]) {
+      Object.defineProperty(window, key, { get: () => { throw new DOMException("denied", "SecurityError"); } });
+    }
+  });
+  await page.locator("#theme").click();
+  assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
+});
+
+test("a snippet shared while the server is away waits, and is sent when it is back", async (t) => {
+  const server = await serve(t);
+  const page = await open(t, server);
+  await server.end("SIGKILL");
+  await page.locator("#banner").waitFor();
+  await page.locator("#snippet-text").fill("later");
+  await button(page, "Share").click();
+  await page.locator('.snippet[data-waiting="true"]').getByText("waiting for the server").waitFor();
+  await again(t, server);
+  await button(page, "Try now").click({ timeout: 2000 }).catch(() => {}); // it may be back by itself
+  await page.locator('.snippet[data-waiting="false"]').waitFor();
+  const late = await open(t, server);
+  await late.locator(".snippet pre", { hasText: "later" }).waitFor();
+});
+
+test("a changed token is said, and the new one opens the page again", async (t) => {
+  const server = await serve(t, "--token", "old");
+  const page = await open(t, server);
+  await server.end("SIGKILL");
+  await again(t, server, "--token", "new");
+  await page.getByRole("heading", { name: "Your access has ended" }).waitFor();
+  await page.getByLabel("Token", { exact: true }).fill("new");
+  await button(page, "Open").click();
+  await online(page);
+});
+
+test("Enter accepts a new name, Escape and Cancel keep the old one", async (t) => {
+  const page = await open(t, await serve(t));
+  for (const [text, act] of [["Ada", () => page.keyboard.press("Enter")], ["no", () => page.keyboard.press("Escape")], ["no", () => button(page, "Cancel").click()]]) {
+    await page.locator("#rename").click();
+    await page.locator("#name-input").fill(text);
+    await act();
+    await page.locator("#name-dialog").waitFor({ state: "hidden" });
+    assert.equal(await page.locator("#own-name").textContent(), "Ada");
+  }
+});
+
+for (const works of [true, false]) {
+  test(`copying in a dialog on plain http ${works ? "copies" : "says that it failed"}`, async (t) => {
+    const page = await open(t, await serve(t), `
+      Object.defineProperty(Navigator.prototype, "clipboard", { get: () => undefined });
+      document.execCommand = () => ${works} && ((window.copied = getSelection().toString() || document.activeElement.value), true);
+    `);
+    await page.evaluate(() => document.getElementById("device-dialog").showModal());
+    await page.evaluate(() => {
+      const copy = document.querySelector('[data-copy="command-folder"]');
+      document.getElementById("device-content").replaceChildren(copy);
+    });
+    await page.locator('[data-copy="command-folder"]').click();
+    const said = works ? "Copied" : "does not let this page copy";
+    await page.locator("#announcements", { hasText: said }).waitFor({ state: "attached" });
+    if (works) assert.match(await page.evaluate(() => window.copied), /^crosspeer send/);
+  });
+}
