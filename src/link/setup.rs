@@ -8,6 +8,7 @@ use crate::description::{self, Description, Words};
 use crate::json;
 use crate::platform::{Receiver, RtcCommand, SdpType, SessionDescription};
 use crate::router::{Output, Reply};
+use crate::wire::word;
 use crate::{Config, Error, Stage};
 
 /// Bytes in the engine's hands towards our own kind. Larger gained nothing in throughput and cost its size in memory.
@@ -44,9 +45,9 @@ impl Agreed {
         let words = Words::parse(remote);
         let has = |word| words.as_ref().is_some_and(|words| words.contains(word));
         let crosspeer = words.is_some();
-        let (ordered, bye, prompt) = (config.ordered && has("ordered"), has("bye"), has("prompt"));
+        let (ordered, bye, prompt) = (config.ordered && has(word::ORDERED), has(word::BYE), has(word::PROMPT));
         let lanes = words.as_ref().filter(|_| MAY_BE_SEVERAL);
-        let lanes = lanes.and_then(|words| words.get("lanes")?.parse().ok());
+        let lanes = lanes.and_then(|words| words.get(word::LANES)?.parse().ok());
         let send_buffer = match crosspeer {
             false => PROXYSTORE_SEND_BUFFER_BYTES,
             true if own_prompt && !prompt => PAGE_SEND_BUFFER_BYTES,
@@ -70,7 +71,9 @@ impl Agreed {
             } else {
                 PROXYSTORE_CHUNK_BYTES
             }),
-            max_message: words.as_ref().and_then(|words| words.get("max")?.parse::<u64>().ok()),
+            max_message: words
+                .as_ref()
+                .and_then(|words| words.get(word::MAX)?.parse::<u64>().ok()),
             to: Receiver { send_buffer, prompt },
         }
     }
@@ -114,7 +117,7 @@ impl Link {
             return;
         }
         let words = Words::parse(answer);
-        let answered = words.as_ref().and_then(|words| words.get("for"));
+        let answered = words.as_ref().and_then(|words| words.get(word::FOR));
         if answered.is_some() && answered != self.local_ufrag.as_deref() {
             tracing::debug!(link = self.id.0, "ignored the answer to an earlier offer");
             return;
@@ -159,19 +162,19 @@ impl Link {
 
     fn words(&self, cx: &Context<'_>, offer: bool) -> Words {
         let mut words = Words::new();
-        words.insert("bye");
+        words.insert(word::BYE);
         if cx.prompt {
-            words.insert("prompt");
+            words.insert(word::PROMPT);
         }
         if cx.config.ordered {
-            words.insert("ordered");
+            words.insert(word::ORDERED);
         }
-        words.insert(&format!("max={}", cx.config.max_message_bytes));
+        words.insert(&format!("{}={}", word::MAX, cx.config.max_message_bytes));
         if MAY_BE_SEVERAL && *cx.config.lanes.end() > 1 {
-            words.insert(&format!("lanes={}", cx.config.lanes.end()));
+            words.insert(&format!("{}={}", word::LANES, cx.config.lanes.end()));
         }
         if let (false, Some(ufrag)) = (offer, &self.remote_ufrag) {
-            words.insert(&format!("for={ufrag}"));
+            words.insert(&format!("{}={ufrag}", word::FOR));
         }
         words
     }

@@ -10,12 +10,9 @@ use crate::chunk::{Frame, Header, Kind};
 use crate::counter::Statistics;
 use crate::platform::{RtcCommand, RtcEvent, RtcId};
 use crate::router::{Output, Reply, RequestId};
+use crate::wire::control::{BYE, BYE_ACK};
 use crate::{Error, Stage};
 use bytes::Bytes;
-
-/// What a control frame says; written in its header's `stream_id`.
-pub(super) const BYE: u32 = 1;
-pub(super) const BYE_ACK: u32 = 2;
 
 impl Link {
     /// Takes what the platform reports of one of this link's peer connections.
