@@ -63,6 +63,7 @@ pub mod router;
 #[cfg_attr(test, allow(clippy::disallowed_methods))]
 pub mod sim;
 pub mod transfer;
+mod wire;
 
 pub use config::{Config, IceServer, Proxy, Reconnect, TlsOptions};
 pub use error::{Error, Result, Stage};

@@ -5,15 +5,13 @@
 //! first, and `holds` if its platform can be held back. Where both have said the former, and not both the latter, both
 //! send no more than they were granted, and both read on at once: a grant must never wait behind what nobody reads.
 //!
-//! A grant is a control frame, code 3, with 8 bytes in network byte order: the sum that may be sent since the connection
+//! A grant is a control frame, [`CREDIT`](crate::wire::control::CREDIT): the sum that may be sent since the connection
 //! came up, which is never less than before. Frames count with their header and [`FRAME_COST`], except control frames,
 //! which need no credit. A frame may be begun while anything is left, so that the smallest window passes the largest frame.
 //!
 //! A message that is not complete does not count as unread, so that one larger than any window still passes. There is
 //! one lane then: with several, chunks come twice, and the two sums would differ.
 
-/// What a control frame of this kind says in its header's `stream_id`.
-pub(super) const CREDIT: u32 = 3;
 /// Bytes that a frame costs beside its own, at either side: a flood of tiny messages is memory too.
 const FRAME_COST: u64 = 64;
 /// Bytes that may be on their way beyond what has come. More than any SCTP window and send buffer that were seen (5 MiB in

@@ -9,6 +9,7 @@ use crate::description::{self, Description, Words};
 use crate::json;
 use crate::platform::{Receiver, RtcCommand, SdpType, SessionDescription};
 use crate::router::{Output, Reply};
+use crate::wire::word;
 use crate::{Config, Error, Stage};
 
 /// Bytes in the engine's hands towards our own kind. Larger gained nothing in throughput and cost its size in memory.
@@ -48,10 +49,10 @@ impl Agreed {
         let words = Words::parse(remote);
         let has = |word| words.as_ref().is_some_and(|words| words.contains(word));
         let crosspeer = words.is_some();
-        let (ordered, bye, prompt) = (config.ordered && has("ordered"), has("bye"), has("prompt"));
+        let (ordered, bye, prompt) = (config.ordered && has(word::ORDERED), has(word::BYE), has(word::PROMPT));
         let number = |word| words.as_ref()?.get(word)?.parse::<u64>().ok();
-        let credit = number("credit").filter(|_| !(own_holds && has("holds")));
-        let lanes = number("lanes").filter(|_| MAY_BE_SEVERAL && credit.is_none());
+        let credit = number(word::CREDIT).filter(|_| !(own_holds && has(word::HOLDS)));
+        let lanes = number(word::LANES).filter(|_| MAY_BE_SEVERAL && credit.is_none());
         let lanes = lanes.and_then(|lanes| usize::try_from(lanes).ok());
         let send_buffer = match crosspeer {
             false => PROXYSTORE_SEND_BUFFER_BYTES,
@@ -76,7 +77,7 @@ impl Agreed {
             } else {
                 PROXYSTORE_CHUNK_BYTES
             }),
-            max_message: number("max"),
+            max_message: number(word::MAX),
             credit,
             to: Receiver { send_buffer, prompt },
         }
@@ -121,7 +122,7 @@ impl Link {
             return;
         }
         let words = Words::parse(answer);
-        let answered = words.as_ref().and_then(|words| words.get("for"));
+        let answered = words.as_ref().and_then(|words| words.get(word::FOR));
         if answered.is_some() && answered != self.local_ufrag.as_deref() {
             tracing::debug!(link = self.id.0, "ignored the answer to an earlier offer");
             return;
@@ -166,23 +167,27 @@ impl Link {
 
     fn words(&self, cx: &Context<'_>, offer: bool) -> Words {
         let mut words = Words::new();
-        words.insert("bye");
+        words.insert(word::BYE);
         if cx.prompt {
-            words.insert("prompt");
+            words.insert(word::PROMPT);
         }
         if cx.config.ordered {
-            words.insert("ordered");
+            words.insert(word::ORDERED);
         }
-        words.insert(&format!("max={}", cx.config.max_message_bytes));
-        words.insert(&format!("credit={}", credit::window(cx.config.receive_buffer_bytes)));
+        words.insert(&format!("{}={}", word::MAX, cx.config.max_message_bytes));
+        words.insert(&format!(
+            "{}={}",
+            word::CREDIT,
+            credit::window(cx.config.receive_buffer_bytes)
+        ));
         if cx.holds_back {
-            words.insert("holds");
+            words.insert(word::HOLDS);
         }
         if MAY_BE_SEVERAL && *cx.config.lanes.end() > 1 {
-            words.insert(&format!("lanes={}", cx.config.lanes.end()));
+            words.insert(&format!("{}={}", word::LANES, cx.config.lanes.end()));
         }
         if let (false, Some(ufrag)) = (offer, &self.remote_ufrag) {
-            words.insert(&format!("for={ufrag}"));
+            words.insert(&format!("{}={ufrag}", word::FOR));
         }
         words
     }

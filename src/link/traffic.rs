@@ -4,7 +4,6 @@
 //! of messages sent, since a control frame may overtake those on other channels. Only when both sides have everything
 //! does the transport end. Towards ProxyStore its flush has to do.
 
-use super::credit::CREDIT;
 use super::lanes::{Piece, Slot, is_counted, payload_bytes, piece};
 use super::{Context, Link, Phase};
 use crate::chunk::{Frame, HEADER_BYTES, Header, Kind};
@@ -12,14 +11,11 @@ use crate::counter::Statistics;
 use crate::error::Period;
 use crate::platform::{RtcCommand, RtcEvent, RtcId};
 use crate::router::{Output, Reply, RequestId};
+use crate::wire::control::{BYE, BYE_ACK, CREDIT};
 use crate::{Error, Stage};
 use bytes::Bytes;
 use std::time::Duration;
 use web_time::Instant;
-
-/// What a control frame says; written in its header's `stream_id`.
-pub(super) const BYE: u32 = 1;
-pub(super) const BYE_ACK: u32 = 2;
 
 impl Link {
     /// Takes what the platform reports of one of this link's peer connections.

@@ -13,6 +13,7 @@ use crate::description::{Description, Words};
 use crate::link::{Link, LinkId, Signal, State};
 use crate::platform::SdpType;
 use crate::relay::{DescriptionType, PeerConnectionMessage};
+use crate::wire::word;
 use crate::{Error, Result};
 use uuid::Uuid;
 use web_time::Instant;
@@ -72,7 +73,7 @@ impl Router {
         };
         if session.sdp_type == SdpType::Answer {
             let Some(link) = known else {
-                if Words::parse(&session.sdp).is_some_and(|words| words.contains("bye")) {
+                if Words::parse(&session.sdp).is_some_and(|words| words.contains(word::BYE)) {
                     self.say_bye(peer);
                 }
                 return Ok(());

@@ -1,28 +1,13 @@
-//! Opening lanes, closing them, losing them, and what the peers say about them, in control frames:
-//!
-//! | code | payload | meaning |
-//! |---|---|---|
-//! | 8 | count, a byte | the answerer wants so many lanes; how often it has said so |
-//! | 9 | number, SDP | the offerer's description of a further lane |
-//! | 10 | number, SDP | the answerer's |
-//! | 11 | (number, count) … | how many frames have come over each lane; not counted itself |
-//! | 12 | | asks for that; not counted either |
-//!
-//! Numbers are 4 bytes, counts 8 (of code 8: 4), in network byte order. A lane's number is not used again.
+//! Opening lanes, closing them, losing them, and what the peers say about them, in the control frames whose codes begin
+//! with `LANE_` ([`control`](crate::wire::control)). A lane's number is not used again.
 
-use super::super::traffic::{BYE, BYE_ACK};
 use super::super::{Context, Link, Phase};
 use super::{MAX_FAILURES, PAUSE};
 use crate::chunk::{Frame, Header, Kind};
 use crate::description::{self, Words};
 use crate::platform::{RtcCommand, SdpType, SessionDescription};
+use crate::wire::control::{BYE, BYE_ACK, LANE_ACK, LANE_ANSWER, LANE_ASK, LANE_CHECK, LANE_OFFER};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-
-const LANE_ASK: u32 = 8;
-const LANE_OFFER: u32 = 9;
-const LANE_ANSWER: u32 = 10;
-const LANE_ACK: u32 = 11;
-const LANE_CHECK: u32 = 12;
 
 /// Whether both sides count a frame: it is sent again if it is lost.
 pub(in crate::link) fn is_counted(header: &Header) -> bool {

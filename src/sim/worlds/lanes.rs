@@ -3,7 +3,61 @@
 use super::*;
 use std::ops::RangeInclusive;
 
-pub(super) mod harm;
+mod harm;
+
+/// Every world of lanes.
+pub(super) const ALL: &[Named] = &[
+    ("lanes_carry_everything_in_order", lanes_carry_everything_in_order),
+    ("lanes_that_die_lose_nothing", lanes_that_die_lose_nothing),
+    (
+        "the_death_of_all_lanes_is_a_clear_end",
+        the_death_of_all_lanes_is_a_clear_end,
+    ),
+    (
+        "a_close_with_many_lanes_delivers_everything",
+        a_close_with_many_lanes_delivers_everything,
+    ),
+    ("lanes_come_and_go_as_wanted", lanes_come_and_go_as_wanted),
+    ("lanes_need_both_sides", lanes_need_both_sides),
+    (
+        "a_peer_that_does_not_read_can_still_send",
+        a_peer_that_does_not_read_can_still_send,
+    ),
+    (
+        "lanes_that_do_not_come_up_harm_nothing",
+        lanes_that_do_not_come_up_harm_nothing,
+    ),
+    (
+        "lanes_that_stand_still_hold_nothing_up",
+        harm::lanes_that_stand_still_hold_nothing_up,
+    ),
+    (
+        "a_transfer_does_not_wait_for_lanes_that_are_being_made",
+        harm::a_transfer_does_not_wait_for_lanes_that_are_being_made,
+    ),
+    (
+        "lanes_that_cannot_be_made_are_not_tried_for_ever",
+        harm::lanes_that_cannot_be_made_are_not_tried_for_ever,
+    ),
+    ("a_close_in_the_middle_ends_well", harm::a_close_in_the_middle_ends_well),
+    (
+        "hostile_words_about_lanes_hurt_only_their_own_connection",
+        harm::hostile_words_about_lanes_hurt_only_their_own_connection,
+    ),
+    (
+        "a_killed_peer_with_many_lanes_is_connected_again",
+        harm::a_killed_peer_with_many_lanes_is_connected_again,
+    ),
+    ("no_lane_is_opened_while_all_die", harm::no_lane_is_opened_while_all_die),
+    (
+        "an_old_wish_for_lanes_is_ignored",
+        harm::an_old_wish_for_lanes_is_ignored,
+    ),
+    (
+        "lanes_in_bad_weather_lose_nothing",
+        harm::lanes_in_bad_weather_lose_nothing,
+    ),
+];
 
 struct Lanes {
     world: World,
