@@ -230,6 +230,15 @@ impl Site {
         "ws://127.0.0.1:8700".into()
     }
 
+    /// What the network carries from here on, in bytes of an IP packet: at the router where there is one, else at the host.
+    pub fn set_mtu(&self, mtu: u16) {
+        let router = self.host.replace("-host", "-router");
+        let namespaces = run_output("ip", &["netns", "list"]);
+        let has_router = namespaces.split_whitespace().any(|name| name == router);
+        let at = if has_router { &router } else { &self.host };
+        ip(at, &[&format!("link set wan mtu {mtu}")]);
+    }
+
     /// Takes the host's own interface down, as when a wireless network is left.
     pub fn take_down(&self) {
         ip(&self.host, &["link set wan down"]);
@@ -272,6 +281,12 @@ fn run(program: &str, args: &[&str], input: &str) {
     std::io::Write::write_all(&mut child.stdin.take().expect("piped"), input.as_bytes()).expect("it reads its input");
     let ended = child.wait().expect("it ends");
     assert!(ended.success(), "{program} {args:?} failed with this input:\n{input}");
+}
+
+/// What a short command prints.
+fn run_output(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().expect("it can be started");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A new empty folder for a test's files.

@@ -116,7 +116,13 @@ pub(super) struct GatedSocket {
     /// Whether `held` has something.
     holding: AtomicBool,
     waker: Arc<AtomicWaker>,
+    /// A batch was refused whose datagrams went through one by one: no more batches.
+    singly: AtomicBool,
 }
+
+/// Datagrams of one batch. A batch is one packet to the kernel, which refuses it, with everything in it, beyond what UDP
+/// carries: 65,507 bytes over IPv4, 65,487 over IPv6 (docs/upstream/gso-65535.md). None of ours is above 1,280.
+const MAX_BATCH: usize = 50;
 
 impl GatedSocket {
     pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, gate: Arc<Gate>, pace: Arc<Pace>) -> Self {
@@ -129,7 +135,26 @@ impl GatedSocket {
             held: Mutex::default(),
             holding: AtomicBool::new(false),
             waker,
+            singly: AtomicBool::new(false),
         }
+    }
+
+    /// Sends a batch's datagrams one by one. What there is no room for is lost, as it may be on any path.
+    fn send_singly(&self, cx: &mut Context<'_>, batch: &Transmit<'_>, size: usize) -> io::Result<usize> {
+        for contents in batch.contents.chunks(size) {
+            let one = Transmit {
+                destination: batch.destination,
+                ecn: batch.ecn,
+                contents,
+                segment_size: None,
+                src_ip: batch.src_ip,
+            };
+            match self.socket.poll_send(cx, &one) {
+                Poll::Ready(sent) => sent?,
+                Poll::Pending => break,
+            };
+        }
+        Ok(batch.contents.len())
     }
 
     fn passes_all(&self) -> bool {
@@ -218,7 +243,17 @@ impl AsyncUdpSocket for GatedSocket {
         if self.gate.loses(transmit.destination) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
-        self.socket.poll_send(cx, transmit)
+        match (ready!(self.socket.poll_send(cx, transmit)), transmit.segment_size) {
+            // Larger than the path's first link carries at once, or a network card without segmentation.
+            (Err(error), Some(size)) if size > 0 && size < transmit.contents.len() => {
+                let sent = self.send_singly(cx, transmit, size);
+                if sent.is_ok() && !self.singly.swap(true, AcqRel) {
+                    tracing::debug!(%error, to = %transmit.destination, "a batch is refused, its datagrams are not");
+                }
+                Poll::Ready(sent)
+            }
+            (sent, _) => Poll::Ready(sent),
+        }
     }
 
     fn poll_recv(
@@ -233,7 +268,10 @@ impl AsyncUdpSocket for GatedSocket {
     }
 
     fn max_gso_segments(&self) -> usize {
-        self.socket.max_gso_segments()
+        match self.singly.load(Acquire) {
+            true => 1,
+            false => self.socket.max_gso_segments().min(MAX_BATCH),
+        }
     }
 
     fn max_gro_segments(&self) -> usize {

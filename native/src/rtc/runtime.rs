@@ -38,7 +38,9 @@ impl Runtime for TunedRuntime {
 
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         enlarge_buffers(&socket);
+        let same = socket.try_clone()?;
         let socket = TokioRuntime.wrap_udp_socket(socket)?;
+        allow_fragments(&same);
         Ok(Arc::new(GatedSocket::new(
             socket,
             Arc::clone(&self.gate),
@@ -105,6 +107,22 @@ pub(super) fn receive_window() -> u32 {
         }
         u32::try_from(window).unwrap_or(u32::MAX)
     })
+}
+
+/// Undoes what the engine's socket asks for, that nothing be fragmented: nobody probes the path, so that all that is
+/// larger than it carries would vanish (docs/upstream/path-mtu.md).
+fn allow_fragments(socket: &UdpSocket) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::net::sockopt::{
+            Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+        };
+        // An IPv6 socket may have IPv4 peers; each family's sockets refuse the other's option.
+        let _ = set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT);
+        let _ = set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::DONT);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
 }
 
 /// Asks for [`SOCKET_BUFFER`], by force where that is permitted, and returns the receive buffer's bytes.

@@ -1,17 +1,26 @@
 use super::*;
 use futures_util::task::noop_waker;
 
-/// A socket that has received these.
-#[derive(Debug)]
-struct Fake(Mutex<Datagrams>);
+/// A socket that has received these, and what it was given to send.
+#[derive(Debug, Default)]
+struct Fake(Mutex<Datagrams>, Mutex<Vec<Vec<u8>>>);
 
 impl AsyncUdpSocket for Fake {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(([127, 0, 0, 1], 1).into())
     }
 
+    /// As a network card that takes no batches.
     fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        if transmit.segment_size.is_some() {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::InvalidInput)));
+        }
+        lock(&self.1).push(transmit.contents.to_vec());
         Poll::Ready(Ok(transmit.contents.len()))
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        64
     }
 
     fn poll_recv(
@@ -37,7 +46,7 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        let fake = Arc::new(Fake(Mutex::default()));
+        let fake = Arc::new(Fake::default());
         let gate = Arc::new(Gate::default());
         let inner: Arc<dyn AsyncUdpSocket> = Arc::clone(&fake) as _;
         let socket = GatedSocket::new(inner, Arc::clone(&gate), Pace::new());
@@ -147,4 +156,31 @@ async fn a_prompt_is_one_datagram_that_is_neither_data_nor_a_check() {
 fn an_empty_datagram_does_no_harm() {
     assert!(!is_binding_request(&[]));
     assert!(!may_hold_data(&[]));
+}
+
+#[test]
+fn a_batch_stays_below_what_udp_carries_over_ipv6() {
+    let setup = Setup::new();
+    assert!(setup.socket.max_gso_segments() * 1280 <= 65_487);
+}
+
+#[test]
+fn what_is_refused_as_a_batch_is_sent_one_by_one_and_so_is_all_that_follows() {
+    let setup = Setup::new();
+    let contents: Vec<u8> = (0..25).collect();
+    let batch = Transmit {
+        destination: ([127, 0, 0, 1], 9).into(),
+        ecn: None,
+        contents: &contents,
+        segment_size: Some(10),
+        src_ip: None,
+    };
+    let waker = noop_waker();
+    let sent = setup.socket.poll_send(&mut Context::from_waker(&waker), &batch);
+    assert!(matches!(sent, Poll::Ready(Ok(25))), "{sent:?}");
+    assert_eq!(
+        *lock(&setup.fake.1),
+        [&contents[..10], &contents[10..20], &contents[20..]]
+    );
+    assert_eq!(setup.socket.max_gso_segments(), 1);
 }
