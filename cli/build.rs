@@ -1,4 +1,5 @@
-//! Puts the built page (`cargo xtask www`) into the binary. Without it `crosspeer share` says how to build it.
+//! Puts the built page (`cargo xtask www`) into the binary: from `www/dist` in the repository, from `page/` in the package
+//! as it is published, or from where `CROSSPEER_PAGE` says. Without it `crosspeer share` says how to build it.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -6,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let dist = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../www/dist");
+    let dist = page(Path::new(&env::var("CARGO_MANIFEST_DIR")?));
+    println!("cargo::rerun-if-env-changed=CROSSPEER_PAGE");
     println!("cargo::rerun-if-changed={}", dist.display());
     let mut files = Vec::new();
     if dist.is_dir() {
@@ -21,6 +23,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     table.push(']');
     fs::write(Path::new(&env::var("OUT_DIR")?).join("www.rs"), table)?;
     Ok(())
+}
+
+fn page(package: &Path) -> PathBuf {
+    if let Some(page) = env::var_os("CROSSPEER_PAGE") {
+        return page.into();
+    }
+    let www = package.join("../www");
+    // A page left in the repository's `page/` may be of yesterday.
+    match www.join("build.mjs").exists() {
+        true => www.join("dist"),
+        false => package.join("page"),
+    }
 }
 
 fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

@@ -1,4 +1,5 @@
-//! One peer-to-peer connection API for native programs and the browser.
+//! What crosspeer's platforms have in common: programs use `crosspeer-native`, pages the npm package `crosspeer` or
+//! `crosspeer-wasm`.
 //!
 //! Two peers meet through a small relay, then send messages directly over WebRTC data channels. This crate is what all
 //! platforms have in common: every rule, as state machines that are told the time and what happened, and the handles

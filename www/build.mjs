@@ -1,10 +1,9 @@
-// Bundles the page into dist/. `cargo xtask www` makes the package and calls this with its folder.
+// Bundles the page into dist/. `cargo xtask www` makes the package and calls this with its folder, and with that of the page.
 import { build } from "esbuild";
 import { cp, mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
-const [packageFolder = "../target/www/crosspeer"] = process.argv.slice(2);
-const dist = "dist";
+const [packageFolder = "../target/www/crosspeer", dist = "dist"] = process.argv.slice(2);
 
 await mkdir(dist, { recursive: true });
 for (const name of await readdir(dist)) {

@@ -9,7 +9,7 @@ use anyhow::Result;
 pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     npm::check_node()?;
     let package = target().join("npm/interop");
-    npm::assemble(&package, "js")?;
+    npm::assemble(&package, "js", npm::Effort::Small)?;
     browsers::install()?;
     python::environment()?;
     build_programs()?;

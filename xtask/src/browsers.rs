@@ -3,8 +3,7 @@
 use crate::examples::{Ended, free_port, wait_for};
 use crate::run::{Counts, Run, build_programs, root, target};
 use crate::tools;
-use anyhow::{Context as _, Result};
-use std::ffi::OsString;
+use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,16 +23,36 @@ pub(crate) fn install() -> Result<()> {
     }
 }
 
-/// The folder of `wasm-bindgen` and its test runner, of exactly the version in Cargo.lock, built when it is missing.
-pub(crate) fn wasm_bindgen() -> Result<PathBuf> {
+/// `xtask/bindgen`: makes the glue of a module. The command line tool of wasm-bindgen would take ten times as long to compile.
+pub(crate) fn bindgen() -> Result<Run> {
+    let (version, manifest) = (locked("wasm-bindgen")?, "xtask/bindgen/Cargo.toml");
+    if !fs::read_to_string(manifest)?.contains(&format!("\"={version}\"")) {
+        bail!("Cargo.lock has wasm-bindgen {version}: name the same version in {manifest}");
+    }
+    let folder = target().join("bindgen");
+    let build = Run::cargo().args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--manifest-path",
+        manifest,
+        "--target-dir",
+    ]);
+    build.args([&folder]).status()?;
+    Ok(Run::new(folder.join("debug/bindgen")))
+}
+
+/// The test runner of `wasm-bindgen`, of exactly the version in Cargo.lock, built when it is missing.
+fn test_runner() -> Result<PathBuf> {
     let version = locked("wasm-bindgen")?;
     let right = |program: &Path| {
         let shown = Run::new(program).args(["--version"]).output();
         shown.is_ok_and(|shown| shown.trim().ends_with(&version))
     };
     let dir = target().join("tools/bin");
-    if right(&dir.join("wasm-bindgen")) && right(&dir.join("wasm-bindgen-test-runner")) {
-        return Ok(dir);
+    let runner = dir.join("wasm-bindgen-test-runner");
+    if right(&runner) {
+        return Ok(runner);
     }
     println!("wasm-bindgen {version} is missing: building it once, under target/tools (some minutes)");
     let install = |locked: &[&str]| {
@@ -45,7 +64,7 @@ pub(crate) fn wasm_bindgen() -> Result<PathBuf> {
     };
     // Some versions cannot be built with what they are locked to.
     install(&["--locked"]).or_else(|_| install(&[]))?;
-    Ok(dir)
+    Ok(runner)
 }
 
 /// The version of a package in Cargo.lock.
@@ -55,13 +74,6 @@ fn locked(name: &str) -> Result<String> {
     let version = lines.nth(1).and_then(|line| line.strip_prefix("version = \""));
     let version = version.with_context(|| format!("Cargo.lock names no {name}"))?;
     Ok(version.trim_end_matches('"').to_owned())
-}
-
-/// PATH, with this folder first.
-pub(crate) fn path_with(dir: &Path) -> Result<OsString> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = std::iter::once(dir.to_path_buf()).chain(std::env::split_paths(&path));
-    Ok(std::env::join_paths(all)?)
 }
 
 /// A relay of our own, which ends when this is dropped.
@@ -88,7 +100,7 @@ impl Relay {
 /// The tests of `wasm/tests`: two peers in one page in both browsers, and the simulator's worlds under Node.
 pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     install()?;
-    let runner = wasm_bindgen()?.join("wasm-bindgen-test-runner");
+    let runner = test_runner()?;
     let geckodriver = tools::cargo_tool("geckodriver")?;
     let relay = Relay::start()?;
     let run = |file: &str, driver: &str, program: &Path, counts: &mut Counts| {

@@ -20,12 +20,13 @@ pub(crate) fn demo(dir: Option<PathBuf>, listen: &str) -> Result<()> {
         bail!("cannot listen on {listen}: {error}; try another one with --listen");
     }
     say("Building the page");
-    www::www()?;
-    say("Building the `crosspeer` command (the first time takes some minutes)");
-    let build = Run::cargo().args(["build", "--release", "--package", "crosspeer-cli"]);
-    build.status()?;
+    let page = target().join("demo/page");
+    www::quick(&page)?;
+    say("Building the `crosspeer` command (the first time takes a few minutes)");
+    let build = Run::cargo().args(["build", "--profile", "demo", "--package", "crosspeer-cli"]);
+    build.env("CROSSPEER_PAGE", &page).status()?;
     say("Open this address in two windows: both see the folder, and each other");
-    let share = Run::new(target().join("release/crosspeer")).args(["share", "--listen", listen]);
+    let share = Run::new(target().join("demo/crosspeer")).args(["share", "--listen", listen]);
     share.args([dir]).status()
 }
 

@@ -23,6 +23,9 @@ const BANNED: &[(&str, &str)] = &[
     ),
 ];
 
+/// The page that says where is what.
+const MAP: &str = "docs/ARCHITECTURE.md";
+
 /// Longer files get a note, no more.
 const LONG: usize = 400;
 
@@ -39,10 +42,21 @@ pub(crate) fn check() -> Result<()> {
             }
         }
     }
+    let page = fs::read_to_string(MAP)?;
+    let gone: Vec<_> = paths_of(&page).filter(|path| !Path::new(path).exists()).collect();
+    if !gone.is_empty() {
+        bail!("{MAP} names what is not there: {}", gone.join(", "));
+    }
     if faults.is_empty() {
         return Ok(());
     }
     bail!("common code must not know its platform:\n  {}", faults.join("\n  "))
+}
+
+/// What a page names in backticks as a path.
+fn paths_of(page: &str) -> impl Iterator<Item = &str> {
+    let quoted = page.split('`').skip(1).step_by(2);
+    quoted.filter(|text| text.contains('/') && !text.contains([' ', ':', '*', '<']) && !text.starts_with('/'))
 }
 
 fn faults_of(path: &str, text: &str) -> Vec<String> {
@@ -78,7 +92,13 @@ fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use super::faults_of;
+    use super::{faults_of, paths_of};
+
+    #[test]
+    fn paths_in_backticks_are_found_and_words_are_not() {
+        let page = "| `src/a.rs` | `Link::b`, `cargo x/y` | see `docs/`";
+        assert_eq!(paths_of(page).collect::<Vec<_>>(), ["src/a.rs", "docs/"]);
+    }
 
     #[test]
     fn code_is_searched_and_comments_are_not() {

@@ -11,11 +11,14 @@ mod dependencies;
 mod examples;
 mod fuzz;
 mod guards;
+mod lints;
 mod npm;
+mod packages;
 mod python;
 mod run;
 mod test;
 mod tools;
+mod workflows;
 mod www;
 
 use anyhow::Result;
@@ -60,6 +63,8 @@ enum Command {
     },
     /// Build the page of `crosspeer share` into www/dist; then build the command again
     Www,
+    /// Put the page of `crosspeer share` where the command's package holds it: before `cargo publish`
+    Page,
     /// Check licences, sources and advisories of all dependencies (installs cargo-deny when it is missing)
     Deny,
     /// Check docs/dependencies.md against the manifests
@@ -94,6 +99,7 @@ fn execute(command: Command) -> Result<()> {
         Command::Dependencies => dependencies::check(),
         Command::Npm => npm::check_node().and_then(|()| npm::npm()).map(drop),
         Command::Www => www::www(),
+        Command::Page => www::www().and_then(|()| packages::put_page()),
         Command::Setup => tools::setup(),
     }
 }

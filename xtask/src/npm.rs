@@ -5,7 +5,6 @@ mod shrink;
 
 use crate::browsers::{self, Relay};
 use crate::run::{Counts, Run, root, target};
-use crate::tools;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -13,12 +12,12 @@ use std::path::{Path, PathBuf};
 
 /// Bytes that the module with its glue and wrapper may have in brotli.
 const BUDGET: u64 = 120_000;
-/// The wrapper's files, beside what wasm-pack makes.
+/// The wrapper's files, beside the module and its glue.
 const WRAPPER: [&str; 5] = ["crosspeer.js", "index.js", "index.d.ts", "node.js", "README.md"];
 /// Builds and packs the package, and prints its sizes, which must be within the budget; the tarball.
 pub(crate) fn npm() -> Result<PathBuf> {
     let package = target().join("npm/package");
-    assemble(&package, "js")?;
+    assemble(&package, "js", Effort::Small)?;
     shrink::bundle(&package.join("crosspeer.js"))?;
     fs::remove_file(package.join("crosspeer_wasm.js"))?; // it is in the bundle
     check_sizes(&package)?;
@@ -30,11 +29,20 @@ pub(crate) fn npm() -> Result<PathBuf> {
     Ok(tarball)
 }
 
+/// How much is done for a small download.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// As it is published.
+    Small,
+    /// What a page of this machine does not need is left out: link-time optimisation, binaryen.
+    Quick,
+}
+
 /// Builds the package into this folder, with these features of `crosspeer-wasm`.
-pub(crate) fn assemble(package: &Path, features: &str) -> Result<()> {
+pub(crate) fn assemble(package: &Path, features: &str, effort: Effort) -> Result<()> {
     let _ = fs::remove_dir_all(package);
     fs::create_dir_all(package)?;
-    compile(package, features)?;
+    compile(package, features, effort)?;
     let source = root().join("wasm/js");
     for file in WRAPPER {
         fs::copy(source.join(file), package.join(file)).with_context(|| file.to_owned())?;
@@ -51,18 +59,24 @@ pub(crate) fn assemble(package: &Path, features: &str) -> Result<()> {
 }
 
 /// The module and its glue.
-fn compile(out: &Path, features: &str) -> Result<()> {
-    let wasm_bindgen = browsers::wasm_bindgen()?;
-    let wasm_pack = tools::cargo_tool("wasm-pack")?;
-    let path = browsers::path_with(&wasm_bindgen)?;
-    let build = Run::new(wasm_pack).env("PATH", path).env("RUSTFLAGS", flags());
-    let build = build.args(["build", "wasm", "--mode", "no-install", "--target", "web", "--no-pack"]);
-    let build = build.args(["--profile", "wasm-release", "--out-name", "crosspeer_wasm", "--out-dir"]);
-    build.args([out]).args(["--features", features]).status()?;
-    let module = out.join("crosspeer_wasm_bg.wasm");
-    shrink::module(&module, &out.join("crosspeer_wasm.js"))?;
-    for unwanted in [".gitignore", "crosspeer_wasm.d.ts", "crosspeer_wasm_bg.wasm.d.ts"] {
-        let _ = fs::remove_file(out.join(unwanted));
+fn compile(out: &Path, features: &str, effort: Effort) -> Result<()> {
+    let profile = match effort {
+        Effort::Small => "wasm-release",
+        Effort::Quick => "wasm-demo",
+    };
+    let build = Run::cargo()
+        .env("RUSTFLAGS", flags())
+        .args(["build", "--lib", "--package", "crosspeer-wasm"]);
+    let build = build.args(["--target", "wasm32-unknown-unknown", "--profile", profile]);
+    build.args(["--features", features]).status()?;
+    let built = target().join(format!("wasm32-unknown-unknown/{profile}/crosspeer_wasm.wasm"));
+    browsers::bindgen()?
+        .args([&built])
+        .args([out])
+        .args(["crosspeer_wasm"])
+        .status()?;
+    if effort == Effort::Small {
+        shrink::module(&out.join("crosspeer_wasm_bg.wasm"), &out.join("crosspeer_wasm.js"))?;
     }
     Ok(())
 }
@@ -128,7 +142,7 @@ pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     test.env("CROSSPEER_TEST_RELAY", &relay.url).tests(counts)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

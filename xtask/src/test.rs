@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the one test command.
 
 use crate::run::{Counts, Run, build_programs};
-use crate::{browser_interop, browsers, dependencies, examples, guards, npm, tools, www};
+use crate::{browser_interop, browsers, dependencies, examples, guards, lints, npm, packages, tools, workflows, www};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::time::{Duration, Instant};
@@ -44,10 +44,27 @@ const STEPS: &[Step] = &[
     step("readme", "the README's examples are the files they name", |_| {
         examples::check()
     }),
-    step("clippy", "lints, native, all targets and features", |_| clippy()),
-    step("wasm", "lints of what runs in the browser", |_| wasm()),
+    step(
+        "workflows",
+        "the workflow files are as GitHub's schema wants them",
+        |_| workflows::check(),
+    ),
+    step(
+        "clippy",
+        "lints, native, each combination of features that goes out",
+        |_| lints::native(),
+    ),
+    step("wasm", "lints of what runs in the browser, as it is downloaded", |_| {
+        lints::wasm()
+    }),
+    step("beside", "fuzz targets and the bench compile", |_| lints::beside()),
     step("docs", "rustdoc without a warning", |_| docs()),
     step("tests", "unit, property, simulation and loopback tests", unit_tests),
+    step(
+        "as-shipped",
+        "the rules and their simulated worlds without lanes, as pages have them",
+        lints::tests,
+    ),
     step("doctests", "the examples in the documentation", |counts| {
         cargo_test("--doc", counts)
     }),
@@ -74,8 +91,13 @@ const STEPS: &[Step] = &[
     ),
     step("examples", "the README's examples run", |_| examples::run()),
     step(
+        "packages",
+        "the packages, installed from their packed form, run in a fresh folder",
+        |_| packages::test(),
+    ),
+    step(
         "deny",
-        "licences and sources (only where cargo-deny is installed)",
+        "licences, sources and, where their database can be had, advisories",
         |_| deny(),
     ),
 ];
@@ -143,26 +165,6 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn clippy() -> Result<()> {
-    let clippy = Run::cargo().args(["clippy", "--workspace", "--all-targets", "--all-features"]);
-    clippy.args(["--", "-D", "warnings"]).status()
-}
-
-fn wasm() -> Result<()> {
-    let mut clippy = Run::cargo().args([
-        "clippy",
-        "--target",
-        "wasm32-unknown-unknown",
-        "--all-features",
-        "-p",
-        "crosspeer",
-    ]);
-    if std::path::Path::new("wasm/Cargo.toml").exists() {
-        clippy = clippy.args(["-p", "crosspeer-wasm"]);
-    }
-    clippy.args(["--", "-D", "warnings"]).status()
-}
-
 fn docs() -> Result<()> {
     let doc = Run::cargo().env("RUSTDOCFLAGS", "-Dwarnings");
     doc.args(["doc", "--workspace", "--no-deps", "--all-features"]).status()
@@ -170,16 +172,16 @@ fn docs() -> Result<()> {
 
 /// Every run selects the whole workspace with all features, so that nothing is compiled twice.
 fn unit_tests(counts: &mut Counts) -> Result<()> {
-    if tools::has_nextest() {
+    if tools::nextest().is_some() {
         return nextest("not package(crosspeer-tests)", counts);
     }
-    println!("cargo-nextest is not installed: cargo test runs these and the interop tests together");
+    println!("cargo-nextest cannot be had: cargo test runs these and the interop tests together");
     build_programs()?;
     cargo_test("--tests", counts)
 }
 
 fn interop(counts: &mut Counts) -> Result<()> {
-    if tools::has_nextest() {
+    if tools::nextest().is_some() {
         // The tests run the `crosspeer` command; none of them has the time to compile it.
         build_programs()?;
         return nextest("package(crosspeer-tests)", counts);
@@ -189,7 +191,10 @@ fn interop(counts: &mut Counts) -> Result<()> {
 }
 
 fn nextest(filter: &str, counts: &mut Counts) -> Result<()> {
-    let nextest = Run::cargo().args(["nextest", "run", "--workspace", "--all-features", "--no-tests=pass"]);
+    let Some(program) = tools::nextest() else {
+        bail!("cargo-nextest has gone");
+    };
+    let nextest = Run::new(program).args(["nextest", "run", "--workspace", "--all-features", "--no-tests=pass"]);
     nextest.args(["-E", filter]).env("CROSSPEER_BUILT", "1").tests(counts)
 }
 
@@ -200,13 +205,16 @@ fn cargo_test(what: &str, counts: &mut Counts) -> Result<()> {
         .tests(counts)
 }
 
-/// Advisories are left to `cargo xtask deny`: they change without us, and need a database from elsewhere.
+/// Licences, sources and what is banned always; advisories change without us, and their database is elsewhere.
 fn deny() -> Result<()> {
-    if !Run::cargo().args(["deny", "--version"]).succeeds() {
-        println!("cargo-deny is not installed; `cargo xtask deny` installs and runs it");
+    let tool = tools::cargo_deny()?;
+    let deny = |what: &[&str]| Run::new(&tool).args(["--locked", "check"]).args(what);
+    deny(&["bans", "licenses", "sources"]).status()?;
+    if !Run::new(&tool).args(["--locked", "fetch", "db"]).succeeds() {
+        println!("note: the database of advisories cannot be fetched from here, so none was looked up");
         return Ok(());
     }
-    Run::cargo()
-        .args(["deny", "check", "bans", "licenses", "sources"])
+    Run::new(&tool)
+        .args(["--locked", "check", "--disable-fetch", "advisories"])
         .status()
 }

@@ -68,23 +68,45 @@ pub(crate) fn debian(packages: &[&str], why: &str) -> Result<()> {
         .status()
 }
 
-/// A cargo tool of the right name, from PATH or from `target/tools`; built there when it is in neither.
+/// Tools that are compiled where they cannot be had ready-made, and the version known to do.
+const COMPILED: &[(&str, &str)] = &[
+    ("cargo-deny", "0.20.2"),
+    ("cargo-fuzz", "0.13.2"),
+    ("geckodriver", "0.37.1"),
+];
+
+/// A tool: from PATH, ready-made from PyPI, or from `target/tools`, compiled there when it is nowhere.
 pub(crate) fn cargo_tool(name: &str) -> Result<PathBuf> {
     if Run::new(name).args(["--version"]).succeeds() {
         return Ok(name.into());
     }
+    if let Some(ready) = ready_made(name) {
+        return Ok(ready);
+    }
     let tools = target().join("tools");
     let path = tools.join("bin").join(name);
     if !path.exists() {
-        println!("{name} is missing: building it once, under target/tools (some minutes)");
+        let version = COMPILED.iter().find(|(tool, _)| *tool == name);
+        let (_, version) = version.with_context(|| format!("{name} is missing: install it"))?;
+        println!("{name} is missing: compiling it once, under target/tools (some minutes)");
         // None of them has hard work to do: compiling them is what takes time.
         Run::cargo()
             .args(["install", "--debug", "--locked", "--root"])
             .args([&tools])
-            .args([name])
+            .args([name, "--version", version])
             .status()?;
     }
     Ok(path)
+}
+
+/// A program of `xtask/tools/requirements.txt`, where PyPI has it for this system.
+fn ready_made(name: &str) -> Option<PathBuf> {
+    let listed = std::fs::read_to_string("xtask/tools/requirements.txt").ok()?;
+    if !listed.contains(&format!("-{name}==")) {
+        return None;
+    }
+    let program = python::programs().ok()?.join(name);
+    program.exists().then_some(program)
 }
 
 /// cargo-deny.
@@ -92,7 +114,7 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
     cargo_tool("cargo-deny")
 }
 
-/// Whether nextest is here. It is faster, but `cargo test` does as well, so it is not installed.
-pub(crate) fn has_nextest() -> bool {
-    Run::cargo().args(["nextest", "--version"]).succeeds()
+/// nextest, where it can be had: `cargo test` does as well, one test program after the other.
+pub(crate) fn nextest() -> Option<PathBuf> {
+    cargo_tool("cargo-nextest").ok()
 }

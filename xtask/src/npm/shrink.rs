@@ -1,4 +1,4 @@
-//! Makes what wasm-pack built small: binaryen for the module, short names between it and its glue, esbuild for the
+//! Makes what was built small: binaryen for the module, short names between it and its glue, esbuild for the
 //! scripts.
 
 use crate::run::{Run, target};
