@@ -231,12 +231,24 @@ impl Site {
     }
 
     /// What the network carries from here on, in bytes of an IP packet: at the router where there is one, else at the host.
+    /// The public side knows it, as the other end of a link does.
     pub fn set_mtu(&self, mtu: u16) {
-        let router = self.host.replace("-host", "-router");
-        let namespaces = run_output("ip", &["netns", "list"]);
+        let Some((lab, number)) = self.host.rsplit_once("-host") else {
+            return;
+        };
+        let router = format!("{lab}-router{number}");
+        let namespaces = Command::new("ip")
+            .args(["netns", "list"])
+            .output()
+            .expect("`ip` can be started");
+        let namespaces = String::from_utf8_lossy(&namespaces.stdout).into_owned();
         let has_router = namespaces.split_whitespace().any(|name| name == router);
-        let at = if has_router { &router } else { &self.host };
-        ip(at, &[&format!("link set wan mtu {mtu}")]);
+        ip(
+            if has_router { &router } else { &self.host },
+            &[&format!("link set wan mtu {mtu}")],
+        );
+        let route = format!("route replace 203.0.113.{number}/32 dev br0 mtu {mtu}");
+        ip(&format!("{lab}-public"), &[&route]);
     }
 
     /// Takes the host's own interface down, as when a wireless network is left.
@@ -281,12 +293,6 @@ fn run(program: &str, args: &[&str], input: &str) {
     std::io::Write::write_all(&mut child.stdin.take().expect("piped"), input.as_bytes()).expect("it reads its input");
     let ended = child.wait().expect("it ends");
     assert!(ended.success(), "{program} {args:?} failed with this input:\n{input}");
-}
-
-/// What a short command prints.
-fn run_output(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().expect("it can be started");
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A new empty folder for a test's files.
