@@ -7,6 +7,7 @@
 //! gets through).
 
 mod actor;
+mod addresses;
 mod channel;
 mod gate;
 mod observer;

@@ -2,6 +2,7 @@
 
 mod relayed;
 
+use super::addresses::addresses;
 use super::observer::Observer;
 use super::pace::ACK_DELAY;
 use super::runtime::{TunedRuntime, receive_window};
@@ -10,8 +11,6 @@ use crosspeer::{Config, IceServer};
 use relayed::RelayedRuntime;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
-use rtc::shared::ifaces::ifaces;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use webrtc::peer_connection::{
@@ -27,8 +26,6 @@ const RELAY_WAIT: Duration = Duration::from_millis(500);
 const MAX_MESSAGE: u32 = 262_144;
 /// Records by which a DTLS record may come late: what the gate held back during a stall is then still taken.
 const REPLAY_WINDOW: usize = 2048;
-/// Sockets of one connection; a host with more addresses than this leaves the last out.
-const MAX_ADDRESSES: usize = 16;
 
 /// A new engine, not yet doing anything.
 pub(super) async fn engine(
@@ -82,35 +79,6 @@ pub(super) fn silent_after(config: &Config) -> Duration {
 /// keeps NATs open. Most of what an idle connection costs the processor is this.
 fn keepalive(config: &Config) -> Duration {
     (config.dead_after / 10).clamp(Duration::from_millis(20), Duration::from_secs(2))
-}
-
-/// Every address a peer may reach us at: all interfaces, both families. Loopback only where there is nothing else.
-fn addresses() -> Vec<SocketAddr> {
-    let found = ifaces().unwrap_or_else(|error| {
-        tracing::warn!(%error, "cannot list this host's network interfaces");
-        Vec::new()
-    });
-    let mut usable: Vec<SocketAddr> = Vec::new();
-    for ip in found.into_iter().filter_map(|interface| Some(interface.addr?.ip())) {
-        let address = SocketAddr::new(ip, 0);
-        if is_usable(ip) && !usable.contains(&address) {
-            usable.push(address);
-        }
-    }
-    usable.truncate(MAX_ADDRESSES);
-    if usable.is_empty() {
-        usable.push((Ipv4Addr::LOCALHOST, 0).into());
-    }
-    usable
-}
-
-/// Link-local addresses mean nothing without their interface, which a candidate cannot name.
-fn is_usable(ip: IpAddr) -> bool {
-    let link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    !(link_local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
 }
 
 /// The server with those of its URLs that the engine can use.
@@ -204,12 +172,5 @@ mod tests {
         let cleaned = without_repeated_candidates(sdp);
         assert_eq!(cleaned.matches("a=candidate:").count(), 1);
         assert_eq!(cleaned.matches("a=mid:0").count(), 2);
-    }
-
-    #[test]
-    fn addresses_are_never_link_local_and_never_none() {
-        let found = addresses();
-        assert!(!found.is_empty());
-        assert!(found.len() == 1 || found.iter().all(|address| is_usable(address.ip())));
     }
 }
