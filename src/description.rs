@@ -9,11 +9,13 @@
 use crate::json::{self, Members};
 use crate::platform::{SdpType, SessionDescription};
 
+mod candidate;
 mod sdp;
 #[cfg(test)]
 mod tests;
 mod words;
 
+pub use candidate::is_usable_candidate;
 pub use sdp::{
     DEFAULT_MAX_MESSAGE_SIZE, MAX_MESSAGE_SIZE, candidates, has_data_section, ice_ufrag, max_message_size,
     prepare_local, prepare_remote, split_mdns_candidates,

@@ -1,5 +1,6 @@
 //! Reading and mending SDP, line by line. Lines may end in LF or CRLF; what is written ends in CRLF.
 
+use super::candidate::{MAX_CANDIDATES, is_usable_candidate};
 use super::words::{Words, is_words_line};
 
 /// Bytes of the largest data-channel message we say we accept, as aiortc and Chromium do. ProxyStore needs 131,090 or
@@ -49,11 +50,24 @@ pub fn prepare_local(sdp: &str, words: &Words) -> String {
 }
 
 /// Makes a peer's SDP fit for the engine: `a=end-of-candidates` goes, since more may come and the peer-reflexive path
-/// works without any.
+/// works without any. Candidates that are not [usable](is_usable_candidate) go, and those that come again or are more than
+/// 32.
 pub fn prepare_remote(sdp: &str) -> String {
-    let mut out = Builder::default();
+    let (mut out, mut candidates) = (Builder::default(), Vec::new());
     for line in lines(sdp) {
-        if !is_end_of_candidates(line) {
+        let is_good = match line.strip_prefix("a=").filter(|rest| rest.starts_with("candidate:")) {
+            None => !is_end_of_candidates(line),
+            Some(candidate) if candidates.contains(&candidate) => false,
+            Some(candidate) => {
+                let is_good = candidates.len() < MAX_CANDIDATES && is_usable_candidate(candidate);
+                match is_good {
+                    true => candidates.push(candidate),
+                    false => tracing::warn!(candidate = super::excerpt(candidate), "ignored a candidate"),
+                }
+                is_good
+            }
+        };
+        if is_good {
             out.push(line);
         }
     }

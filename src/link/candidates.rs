@@ -5,7 +5,7 @@
 //! leaves them out or in.
 
 use super::{Context, Link, Signal};
-use crate::description::{self, Description};
+use crate::description::{self, Description, is_usable_candidate};
 use crate::platform::RtcCommand;
 
 /// Candidates that may come apart from their description; a host has a few for each of its addresses.
@@ -25,6 +25,9 @@ impl Link {
         self.candidates += 1;
         if self.candidates > MAX_CANDIDATES {
             return tracing::warn!(link = self.id.0, "ignored one candidate too many");
+        }
+        if !is_usable_candidate(&candidate) {
+            return tracing::warn!(link = self.id.0, candidate, "ignored a candidate that nobody can use");
         }
         self.command(cx, RtcCommand::AddCandidate { candidate, mid });
     }

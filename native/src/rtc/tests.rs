@@ -211,6 +211,38 @@ async fn frames_keep_their_order_whatever_their_size() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn candidates_that_the_engine_cannot_read_void_nothing() {
+    for unreadable in [
+        "1 1 udp 1 fe80::1%eth0 9 typ host",
+        "1 1 udp 1 host.example 9 typ host",
+        "1 1 udp 1 192.0.2.1 99999 typ host",
+        "1 1 udp 1 192.0.2.1 9 typ magic",
+        "1 1 magic 1 192.0.2.1 9 typ host",
+        "",
+    ] {
+        let (mut a, mut b) = (Side::new(&config()), Side::new(&config()));
+        let spoil = |sdp: String| {
+            let spoiled = sdp.replacen("a=candidate:", &format!("a=candidate:{unreadable}\r\na=candidate:"), 1);
+            assert_ne!(spoiled, sdp);
+            crosspeer::description::prepare_remote(&spoiled)
+        };
+        let send_buffer = SEND_BUFFER;
+        let to = Receiver {
+            send_buffer,
+            prompt: true,
+        };
+        let (channels, ordered) = (1, true);
+        a.rtc.execute(RtcCommand::Offer { channels, ordered });
+        let offer = spoil(a.description(SdpType::Offer).await);
+        b.rtc.execute(RtcCommand::Answer { offer, to });
+        let answer = spoil(b.description(SdpType::Answer).await);
+        a.rtc.execute(RtcCommand::Complete { answer, to });
+        a.opened(1).await;
+        b.opened(1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn progress_is_reported_stage_by_stage() {
     let (mut a, mut b) = describe(&config(), 1, true, true).await;
     for side in [&mut a, &mut b] {
