@@ -11,6 +11,8 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let mut bindgen = Bindgen::new();
+    // As the command line does: the glue finds the module beside itself.
+    bindgen.omit_default_module_path(false);
     bindgen.input_path(module).out_name(name).typescript(false);
     let made = bindgen.web(true).and_then(|bindgen| bindgen.generate(folder));
     match made {
