@@ -83,8 +83,13 @@ test("Enter accepts a new name, Escape and Cancel keep the old one", async (t) =
   for (const [text, act] of [["Ada", () => page.keyboard.press("Enter")], ["no", () => page.keyboard.press("Escape")], ["no", () => button(page, "Cancel").click()]]) {
     await page.locator("#rename").click();
     await page.locator("#name-input").fill(text);
+    // A dialog is hidden before its `close` event is handled; ours is the last listener.
+    await page.evaluate(() => {
+      const dialog = document.getElementById("name-dialog");
+      globalThis.closed = new Promise((done) => dialog.addEventListener("close", () => done(true), { once: true }));
+    });
     await act();
-    await page.locator("#name-dialog").waitFor({ state: "hidden" });
+    await page.evaluate(() => globalThis.closed);
     assert.equal(await page.locator("#own-name").textContent(), "Ada");
   }
 });
