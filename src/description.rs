@@ -141,7 +141,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// What a peer wrote, as it may stand in a log.
-fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     let mut quoted = json::string(text);
     quoted.truncate(100);
     quoted

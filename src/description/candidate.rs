@@ -9,7 +9,7 @@ const TYPES: [&str; 4] = ["host", "srflx", "prflx", "relay"];
 
 /// Whether a candidate, `candidate:…` without `a=`, can be read by every engine and leads to one host (RFC 8839).
 ///
-/// What cannot: host names other than mDNS's, addresses with a zone (`fe80::1%eth0`), ports above 65,535, unknown types and
+/// What cannot: host names other than mDNS's (in lower case, as engines look for them, and of type `host`), addresses with a zone (`fe80::1%eth0`), ports above 65,535, unknown types and
 /// transports, and addresses that are no host's: unspecified, multicast, broadcast.
 pub fn is_usable_candidate(candidate: &str) -> bool {
     let mut fields = candidate.split_ascii_whitespace();
@@ -20,9 +20,9 @@ pub fn is_usable_candidate(candidate: &str) -> bool {
         .is_ok_and(|component| (1..=256).contains(&component));
     let transport = ["udp", "tcp"].contains(&next().to_ascii_lowercase().as_str());
     let priority = next().parse::<u32>().is_ok();
-    let address = is_host(next());
+    let address = next();
     let port = next().parse::<u16>().is_ok();
-    let kind = next() == "typ" && TYPES.contains(&next());
+    let (typ, kind) = (next(), next());
     let rest: Vec<&str> = fields.collect();
     let related = match rest.first() {
         Some(&"raddr") => rest.get(2) == Some(&"rport") && rest.get(3).is_some_and(|port| port.parse::<u16>().is_ok()),
@@ -33,17 +33,18 @@ pub fn is_usable_candidate(candidate: &str) -> bool {
         && component
         && transport
         && priority
-        && address
+        && is_host(address, kind)
         && port
-        && kind
+        && typ == "typ"
+        && TYPES.contains(&kind)
         && related
 }
 
-fn is_host(address: &str) -> bool {
+fn is_host(address: &str, kind: &str) -> bool {
     match address.parse::<IpAddr>() {
         Ok(IpAddr::V4(ip)) => !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast()),
         Ok(IpAddr::V6(ip)) => !(ip.is_unspecified() || ip.is_multicast()),
-        Err(_) => address.to_ascii_lowercase().ends_with(".local"),
+        Err(_) => kind == "host" && address.ends_with(".local"),
     }
 }
 
@@ -85,6 +86,9 @@ mod tests {
             "candidate:1 1 udp 1 224.0.0.251 5353 typ host",
             "candidate:1 1 udp 1 ff02::1 50000 typ host",
             "candidate: 1 udp 1 192.168.1.7 50000 typ host",
+            "candidate:1 1 udp 1 x.local 50000 typ srflx raddr 0.0.0.0 rport 0",
+            "candidate:1 1 udp 1 x.local 50000 typ relay",
+            "candidate:1 1 udp 1 x.LOCAL 50000 typ host",
         ] {
             assert!(!is_usable_candidate(candidate), "{candidate}");
         }

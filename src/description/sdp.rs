@@ -53,7 +53,7 @@ pub fn prepare_local(sdp: &str, words: &Words) -> String {
 /// works without any. Candidates that are not [usable](is_usable_candidate) go, and those that come again or are more than
 /// 32.
 pub fn prepare_remote(sdp: &str) -> String {
-    let (mut out, mut candidates) = (Builder::default(), Vec::new());
+    let (mut out, mut candidates, mut ignored) = (Builder::default(), Vec::new(), Vec::new());
     for line in lines(sdp) {
         let is_good = match line.strip_prefix("a=").filter(|rest| rest.starts_with("candidate:")) {
             None => !is_end_of_candidates(line),
@@ -62,7 +62,7 @@ pub fn prepare_remote(sdp: &str) -> String {
                 let is_good = candidates.len() < MAX_CANDIDATES && is_usable_candidate(candidate);
                 match is_good {
                     true => candidates.push(candidate),
-                    false => tracing::warn!(candidate = super::excerpt(candidate), "ignored a candidate"),
+                    false => ignored.push(candidate),
                 }
                 is_good
             }
@@ -70,6 +70,14 @@ pub fn prepare_remote(sdp: &str) -> String {
         if is_good {
             out.push(line);
         }
+    }
+    // Once, however many a peer sends.
+    if let Some(first) = ignored.first() {
+        tracing::warn!(
+            count = ignored.len(),
+            first = super::excerpt(first),
+            "ignored candidates"
+        );
     }
     out.0
 }

@@ -27,6 +27,7 @@ impl Link {
             return tracing::warn!(link = self.id.0, "ignored one candidate too many");
         }
         if !is_usable_candidate(&candidate) {
+            let candidate = description::excerpt(&candidate);
             return tracing::warn!(link = self.id.0, candidate, "ignored a candidate that nobody can use");
         }
         self.command(cx, RtcCommand::AddCandidate { candidate, mid });

@@ -218,6 +218,8 @@ async fn candidates_that_the_engine_cannot_read_void_nothing() {
         "1 1 udp 1 192.0.2.1 99999 typ host",
         "1 1 udp 1 192.0.2.1 9 typ magic",
         "1 1 magic 1 192.0.2.1 9 typ host",
+        "1 1 udp 1 x.local 9 typ srflx raddr 0.0.0.0 rport 0",
+        "1 1 udp 1 x.LOCAL 9 typ host",
         "",
     ] {
         let (mut a, mut b) = (Side::new(&config()), Side::new(&config()));
