@@ -140,6 +140,10 @@ pub struct Config {
     /// Whether messages between peers of our own kind arrive in the order sent. Default `true`. Both must agree.
     /// From ProxyStore peers they arrive as they complete.
     pub ordered: bool,
+    /// Whether this program confirms each plain message by [`Kept`](crate::transfer::ToSender::Kept) or
+    /// [`Lost`](crate::transfer::ToSender::Lost) once it has dealt with it, and takes such confirmations. Default `false`.
+    /// It is only told to the peer ([`PeerConnection::peer_confirms`](crate::PeerConnection::peer_confirms)).
+    pub confirms: bool,
     /// Lanes of a connection between peers of our own kind: the WebRTC connections that carry it at once, each with a
     /// congestion window and a core of its own. Default 1 to 8: more than one while a large transfer (8 MiB, or 1 MiB that
     /// takes half a second) is on its way at less than 128 MiB/s, as many as make it faster. `4..=4` are always four, for
@@ -172,6 +176,7 @@ impl Default for Config {
             chunk_bytes: MAX_CHUNK_BYTES,
             max_connections: 1024,
             ordered: true,
+            confirms: false,
             lanes: 1..=8,
         }
     }

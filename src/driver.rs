@@ -210,9 +210,9 @@ impl<P: Platform> Driver<P> {
                     );
                 }
                 Output::State(id, state, error) => self.on_state(id, state, error),
-                Output::Kind(id, crosspeer) => {
+                Output::Kind(id, crosspeer, confirms) => {
                     if let Some(shared) = self.links.get(id) {
-                        shared.set_kind(crosspeer);
+                        shared.set_kind(crosspeer, confirms);
                     }
                 }
                 Output::Deliver(id, message) => {

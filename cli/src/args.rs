@@ -173,7 +173,10 @@ pub(crate) struct SendArgs {
     /// Text to send as a message; may be repeated
     #[arg(long)]
     pub(crate) text: Vec<String>,
-    /// Files and folders to send
+    /// Name of what comes by `-`
+    #[arg(long, value_name = "NAME", default_value = "stdin")]
+    pub(crate) stdin_name: String,
+    /// Files and folders to send; `-` for this command's own input
     #[arg(value_name = "FILE", required_unless_present = "text")]
     pub(crate) files: Vec<PathBuf>,
 }
@@ -183,8 +186,17 @@ pub(crate) struct ReceiveArgs {
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
     /// Folder to store into; made if it does not exist
+    #[arg(long, required_unless_present = "stdout")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Write what comes to the output instead, one after the other; ends after one file or message, or after --count
+    #[arg(long, conflicts_with_all = ["dir", "json", "overwrite", "hidden"])]
+    pub(crate) stdout: bool,
+    /// Take names that begin with a dot too
     #[arg(long)]
-    pub(crate) dir: PathBuf,
+    pub(crate) hidden: bool,
+    /// Take things of this peer only; may be repeated
+    #[arg(long, value_name = "UUID")]
+    pub(crate) from: Vec<Uuid>,
     /// Replace existing files, instead of storing beside them as "name (1)"
     #[arg(long)]
     pub(crate) overwrite: bool,

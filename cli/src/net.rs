@@ -7,6 +7,8 @@ use crosspeer::{Error, IceServer, RelayState};
 use crosspeer_native::{Config, PeerManager, RelayClient};
 use serde_json::json;
 use std::time::Duration;
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 /// The longest that a command takes to deliver what it has sent when it ends.
@@ -16,11 +18,17 @@ const INTERRUPTED_CLOSE_TIME: Duration = Duration::from_secs(3);
 
 /// Registers at the relay.
 pub(crate) async fn join(args: &ConnectArgs) -> Result<PeerManager> {
+    join_as(args, false).await
+}
+
+/// The same for a program that confirms what plain messages it keeps, or hears such.
+pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool) -> Result<PeerManager> {
     let mut config = Config::default();
     config.name.clone_from(&args.name);
     config.uuid = args.uuid;
     config.channels = args.channels;
     config.connect_timeout = args.timeout;
+    config.confirms = confirms;
     if args.no_stun || !args.stun.is_empty() {
         config.ice_servers = args.stun.iter().map(IceServer::new).collect();
     }
@@ -78,15 +86,19 @@ pub(crate) async fn leave(peers: &PeerManager, interrupted: bool) {
     } else {
         CLOSE_TIME
     };
-    let _ = timeout(time, peers.close()).await;
+    tokio::select! {
+        _ = timeout(time, peers.close()) => {}
+        () = self::interrupted() => {} // once more: at once
+    }
 }
 
-/// Ends on Ctrl-C or SIGTERM.
+/// Ends on Ctrl-C, SIGTERM, or when the terminal goes.
 pub(crate) async fn interrupted() {
     #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+    if let (Ok(mut terminate), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
         tokio::select! {
             _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
         return;

@@ -165,6 +165,12 @@ impl PeerConnection {
         self.inner.shared.crosspeer().unwrap_or(false)
     }
 
+    /// Whether both programs confirm plain messages ([`Config::confirms`](crate::Config::confirms)); `false` until that
+    /// is known.
+    pub fn peer_confirms(&self) -> bool {
+        self.inner.shared.confirms()
+    }
+
     /// The platform's peer connection that carries it now, for whoever wants to look at that one's own statistics.
     pub fn rtc_id(&self) -> Option<RtcId> {
         self.inner.shared.rtc()

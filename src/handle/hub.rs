@@ -101,6 +101,7 @@ struct Status {
     state: State,
     peer: Option<Uuid>,
     crosspeer: Option<bool>,
+    confirms: bool,
     rtc: Option<RtcId>,
     error: Option<Error>,
     messages: VecDeque<Message>,
@@ -341,6 +342,7 @@ impl Shared {
             state: State::New,
             peer,
             crosspeer: None,
+            confirms: false,
             rtc: None,
             error: None,
             messages: VecDeque::new(),
@@ -385,8 +387,13 @@ impl Shared {
         self.arrived.notify(usize::MAX);
     }
 
-    pub(crate) fn set_kind(&self, crosspeer: bool) {
-        self.lock().crosspeer = Some(crosspeer);
+    pub(crate) fn set_kind(&self, crosspeer: bool, confirms: bool) {
+        let mut status = self.lock();
+        (status.crosspeer, status.confirms) = (Some(crosspeer), confirms);
+    }
+
+    pub(crate) fn confirms(&self) -> bool {
+        self.lock().confirms
     }
 
     pub(crate) fn set_rtc(&self, rtc: RtcId) {

@@ -26,6 +26,8 @@ const MAX_CHANNELS: usize = 64;
 pub(super) struct Agreed {
     /// The peer is of our own kind.
     pub(super) crosspeer: bool,
+    /// Its program confirms plain messages, and ours does.
+    confirms: bool,
     /// Messages are delivered in the order sent.
     pub(super) ordered: bool,
     /// Closing is announced and acknowledged.
@@ -64,6 +66,7 @@ impl Agreed {
             .max(64);
         Self {
             crosspeer,
+            confirms: config.confirms && has(word::CONFIRMS),
             ordered,
             bye,
             // What is sent again can be told from what is new only in order.
@@ -168,6 +171,9 @@ impl Link {
     fn words(&self, cx: &Context<'_>, offer: bool) -> Words {
         let mut words = Words::new();
         words.insert(word::BYE);
+        if cx.config.confirms {
+            words.insert(word::CONFIRMS);
+        }
         if cx.prompt {
             words.insert(word::PROMPT);
         }
@@ -258,7 +264,8 @@ impl Link {
             self.inbox
                 .keep_order(cx.config.max_message_bytes, MAY_BE_SEVERAL && self.agreed.lanes > 1);
         }
-        cx.out.push_back(Output::Kind(self.id, self.agreed.crosspeer));
+        cx.out
+            .push_back(Output::Kind(self.id, self.agreed.crosspeer, self.agreed.confirms));
     }
 
     /// Whether our own offer is made, or out, and not answered.

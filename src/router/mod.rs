@@ -70,8 +70,8 @@ pub enum Output {
     },
     /// A link's state has changed, and the error it ended with.
     State(LinkId, State, Option<Error>),
-    /// Whether a link's peer is of our own kind has become known.
-    Kind(LinkId, bool),
+    /// Whether a link's peer is of our own kind has become known, and whether both programs confirm plain messages.
+    Kind(LinkId, bool, bool),
     /// A message for the user.
     Deliver(LinkId, Message),
     /// A message of the relay for the user ([`Mode::Manual`]).

@@ -16,7 +16,8 @@
 //! Ids count up from 0 for each sender; the two directions are apart, since each type of message belongs to one side
 //! only. The receiver's `window` bounds the bytes not yet acknowledged over all of a sender's files, so the receiver's
 //! disk sets the pace and memory stays bounded for files of any size. At most [`MAX_OPEN`] files are open at a time.
-//! `offset` leaves room for resuming; it is 0 for now. Unknown keys are ignored.
+//! With `"estimate":true` in an offer and in its `accept`
+//! the size does not bind: the file ends where its bytes do. `offset` leaves room for resuming; it is 0 for now. Unknown keys are ignored.
 
 pub mod catalog;
 mod names;
@@ -26,7 +27,7 @@ mod sender;
 mod tests;
 mod wire;
 
-pub use names::{NameError, numbered, sanitise};
+pub use names::{NameError, numbered, printable, sanitise};
 pub use receiver::{Receiver, ReceiverLimits, ReceiverOutput};
 pub use sender::{Sender, SenderOutput};
 pub use wire::{Offer, Packet, StopCode, ToReceiver, ToSender};

@@ -64,6 +64,13 @@ pub fn numbered(path: &str, number: u32) -> String {
     format!("{folder}{stem}{suffix}")
 }
 
+/// A name or another text for one line on a screen: control characters, line breaks among them, and those that reorder or
+/// hide text become `U+FFFD`.
+pub fn printable(text: &str) -> String {
+    let replace = |c| if is_unprintable(c) { '\u{fffd}' } else { c };
+    text.chars().map(replace).collect()
+}
+
 /// Control characters, and those that reorder or hide text on a screen.
 pub(super) fn is_unprintable(c: char) -> bool {
     c.is_control()

@@ -15,6 +15,8 @@ pub struct ReceiverLimits {
     /// Bytes received and not yet written, over all files. Default 4 MiB: at 50 ms round trip that carries 80 MiB/s.
     /// At least 1.
     pub window: u64,
+    /// Whether files of unknown length and empty folders are taken. Default `false`.
+    pub streams_and_folders: bool,
 }
 
 impl Default for ReceiverLimits {
@@ -22,6 +24,7 @@ impl Default for ReceiverLimits {
         Self {
             max_file_bytes: MAX_FILE_BYTES,
             window: 4 << 20,
+            streams_and_folders: false,
         }
     }
 }
@@ -82,6 +85,8 @@ pub enum ReceiverOutput {
 #[derive(Debug)]
 struct Incoming {
     size: u64,
+    /// `size` is an estimate that does not bind.
+    estimate: bool,
     hasher: blake3::Hasher,
     accepted: bool,
     received: u64,
@@ -123,7 +128,13 @@ impl Receiver {
             && !file.accepted
         {
             file.accepted = true;
-            self.send(ToSender::Accept { id, offset: 0, window });
+            let estimate = file.estimate;
+            self.send(ToSender::Accept {
+                id,
+                offset: 0,
+                window,
+                estimate,
+            });
         }
     }
 
@@ -142,7 +153,7 @@ impl Receiver {
             return; // stopped meanwhile
         };
         file.written = file.received.min(file.written + bytes as u64);
-        if file.written < file.size {
+        if file.written < file.size || (file.estimate && !file.ended) {
             let received = file.written;
             self.send(ToSender::Ack { id, received });
         } else {
@@ -188,10 +199,15 @@ impl Receiver {
                 reason,
             });
         } else {
-            match names::sanitise(&offer.name) {
+            let name = match offer.folder && !self.limits.streams_and_folders {
+                true => Err(names::NameError::Empty),
+                false => names::sanitise(&offer.name),
+            };
+            match name {
                 Ok(name) => {
                     offer.name = name;
-                    self.open.insert(id, Incoming::new(offer.size));
+                    offer.estimate &= self.limits.streams_and_folders;
+                    self.open.insert(id, Incoming::new(offer.size, offer.estimate));
                     self.outbox.push_back(ReceiverOutput::Offered { id, offer });
                 }
                 Err(error) => {
@@ -210,6 +226,7 @@ impl Receiver {
     fn on_data(&mut self, id: u32, offset: u64, data: Bytes) -> Result<()> {
         let pending: u64 = self.open.values().map(|file| file.received - file.written).sum();
         let window = self.limits.window.max(1);
+        let limit = self.limits.max_file_bytes.min(MAX_FILE_BYTES);
         let Some(file) = self.find(id)? else {
             return Ok(());
         };
@@ -218,7 +235,9 @@ impl Receiver {
             "it was sent before it was accepted"
         } else if offset != file.received || file.ended {
             "its bytes came out of order, or after its end"
-        } else if len > file.size - file.received {
+        } else if file.estimate && len > limit - file.received {
+            "more bytes came than a file may have"
+        } else if !file.estimate && len > file.size - file.received {
             "more bytes came than were offered"
         } else if pending + len > window {
             "more bytes came than the window allows"
@@ -236,7 +255,7 @@ impl Receiver {
         let Some(file) = self.find(id)? else {
             return Ok(());
         };
-        if !file.accepted || file.ended || file.received != file.size {
+        if !file.accepted || file.ended || (file.received != file.size && !file.estimate) {
             self.stop(id, StopCode::Misbehaved, "it ended too early, or twice");
         } else if file.hasher.finalize() != hash {
             self.stop(
@@ -246,6 +265,7 @@ impl Receiver {
             );
         } else {
             file.ended = true;
+            file.size = file.received;
             self.complete_if_written(id);
         }
         Ok(())
@@ -285,9 +305,10 @@ impl Receiver {
 }
 
 impl Incoming {
-    fn new(size: u64) -> Self {
+    fn new(size: u64, estimate: bool) -> Self {
         Self {
             size,
+            estimate,
             hasher: blake3::Hasher::new(),
             accepted: false,
             received: 0,

@@ -3,12 +3,16 @@
 use super::wire::{Offer, StopCode, ToReceiver, ToSender, encode_data, misbehaved};
 use super::{MAX_BLOCK, MAX_FILE_BYTES, MAX_OPEN};
 use crate::{Error, Message, Result};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Bytes of a name at most, as sent.
 const MAX_NAME: usize = 4096;
 /// Bytes that may be unacknowledged even where the receiver allows more.
 const MAX_WINDOW: u64 = 64 << 20;
+
+const LONGER: &str =
+    "the file became longer while it was sent, and the receiver's version takes only the size that was offered";
 
 /// Sends any number of files over one connection, [`MAX_OPEN`] at a time, taking turns block by block.
 ///
@@ -32,7 +36,8 @@ pub struct Sender {
 pub enum SenderOutput {
     /// Send this to the peer.
     Send(Message),
-    /// Read exactly this part of the file and give it to [`Sender::block`], or say [`Sender::read_failed`].
+    /// Read exactly this part of the file and give it to [`Sender::block`], or say [`Sender::read_failed`]. Of a file
+    /// whose size is an estimate fewer bytes will do; none are its end.
     Read {
         /// The transfer.
         id: u32,
@@ -74,6 +79,10 @@ pub enum SenderOutput {
 #[derive(Debug)]
 struct Outgoing {
     size: u64,
+    /// The size is an estimate.
+    estimate: bool,
+    /// The receiver has understood that: the file ends where its bytes do. Otherwise it must prove right.
+    open_ended: bool,
     hasher: blake3::Hasher,
     accepted: bool,
     /// Bytes asked for so far, sent or being read.
@@ -122,9 +131,16 @@ impl Sender {
     /// [`Error::PeerMisbehaved`] for what no receiver may say. A single file's fault stops that file only, by an output.
     pub fn handle(&mut self, packet: ToSender) -> Result<()> {
         match packet {
-            ToSender::Accept { id, offset, window } => self.on_accept(id, offset, window),
+            ToSender::Accept {
+                id,
+                offset,
+                window,
+                estimate,
+            } => self.on_accept(id, offset, window, estimate),
             ToSender::Ack { id, received } => self.on_ack(id, received),
             ToSender::Done { id } => self.on_done(id),
+            // About plain messages, which are not sent from here.
+            ToSender::Kept { .. } | ToSender::Lost { .. } => Ok(()),
             ToSender::Stop { id, code, reason } => {
                 if self.find(id)?.is_some() {
                     self.open.remove(&id);
@@ -135,16 +151,29 @@ impl Sender {
         }
     }
 
-    /// The bytes that a [`SenderOutput::Read`] asked for. Fewer mean that the file shrank, which ends its transfer.
+    /// The bytes that a [`SenderOutput::Read`] asked for. Fewer mean that the file shrank, which ends its transfer; of
+    /// one whose size is an estimate none do, where the receiver knows of no estimates.
     pub fn block(&mut self, id: u32, data: &[u8]) {
         let Some(file) = self.open.get_mut(&id) else {
             return; // stopped meanwhile
         };
-        if file.reading != data.len() || data.is_empty() {
+        if data.len() > file.reading || (!file.estimate && (data.len() < file.reading || data.is_empty())) {
             return self.fail(id, StopCode::Failed, "the file became shorter while it was sent");
         }
-        let offset = file.read - data.len() as u64;
+        file.read -= (file.reading - data.len()) as u64;
         file.reading = 0;
+        if file.estimate && !file.open_ended && (data.is_empty() || file.read > file.size) {
+            match file.read.cmp(&file.size) {
+                Ordering::Less => self.fail(id, StopCode::Failed, "the file became shorter while it was sent"),
+                Ordering::Equal => self.end(id),
+                Ordering::Greater => self.fail(id, StopCode::Failed, LONGER),
+            }
+            return;
+        }
+        if data.is_empty() {
+            return self.end(id);
+        }
+        let offset = file.read - data.len() as u64;
         file.hasher.update(data);
         self.outbox.push_back(SenderOutput::Send(encode_data(id, offset, data)));
         self.end_if_sent(id);
@@ -173,13 +202,13 @@ impl Sender {
         if self.open.len() < MAX_OPEN
             && let Some((id, offer)) = self.waiting.pop_front()
         {
-            self.open.insert(id, Outgoing::new(offer.size));
+            self.open.insert(id, Outgoing::new(&offer));
             return Some(SenderOutput::Send(ToReceiver::Offer { id, offer }.encode()));
         }
         self.next_read()
     }
 
-    fn on_accept(&mut self, id: u32, offset: u64, window: u64) -> Result<()> {
+    fn on_accept(&mut self, id: u32, offset: u64, window: u64, estimate: bool) -> Result<()> {
         let Some(file) = self.find(id)? else {
             return Ok(());
         };
@@ -189,6 +218,7 @@ impl Sender {
             self.fail(id, StopCode::Failed, "this side cannot resume transfers yet");
         } else {
             file.accepted = true;
+            file.open_ended = file.estimate && estimate;
             let window = window.min(MAX_WINDOW);
             self.window = Some(self.window.map_or(window, |known| known.min(window)));
             self.outbox.push_back(SenderOutput::Accepted { id });
@@ -235,7 +265,13 @@ impl Sender {
         let Some(file) = self.open.get_mut(&id) else {
             return;
         };
-        if file.read == file.size {
+        if file.read == file.size && !file.estimate {
+            self.end(id);
+        }
+    }
+
+    fn end(&mut self, id: u32) {
+        if let Some(file) = self.open.get_mut(&id) {
             let hash = file.hasher.finalize().into();
             file.ended = Some(hash);
             let end = ToReceiver::End { id, hash };
@@ -263,10 +299,16 @@ impl Sender {
         let in_flight: u64 = self.open.values().map(|file| file.read - file.stored).sum();
         let after = self.last_read.wrapping_add(1);
         let turns = self.open.range(after..).chain(self.open.range(..after));
-        let id = *turns.into_iter().find(|(_, file)| file.is_readable())?.0;
+        let turns = turns.filter(|(_, file)| file.is_readable());
+        // Probes first: bytes that wait for room in the window may wait for those of a file that is only to be probed.
+        let (id, _) = turns
+            .clone()
+            .find(|(_, file)| file.is_probe())
+            .or(turns.clone().next())?;
+        let id = *id;
         let file = self.open.get_mut(&id)?;
-        let len = (file.size - file.read).min(MAX_BLOCK as u64).min(window);
-        if in_flight + len > window {
+        let len = file.next_len(window);
+        if in_flight + len > window && !file.is_probe() {
             return None;
         }
         let offset = file.read;
@@ -282,9 +324,11 @@ impl Sender {
 }
 
 impl Outgoing {
-    fn new(size: u64) -> Self {
+    fn new(offer: &Offer) -> Self {
         Self {
-            size,
+            size: offer.size,
+            estimate: offer.estimate,
+            open_ended: false,
             hasher: blake3::Hasher::new(),
             accepted: false,
             read: 0,
@@ -295,7 +339,23 @@ impl Outgoing {
     }
 
     fn is_readable(&self) -> bool {
-        self.accepted && self.reading == 0 && self.read < self.size
+        self.accepted && self.reading == 0 && self.ended.is_none() && (self.estimate || self.read < self.size)
+    }
+
+    /// Whether all that may be sent was, and only the end is to be seen: nothing of it goes out.
+    fn is_probe(&self) -> bool {
+        self.estimate && !self.open_ended && self.read >= self.size
+    }
+
+    /// Bytes of the next block. Where a file's end is not known each may only take its share of the window, or those
+    /// that wait for bytes would keep it from the others.
+    fn next_len(&self, window: u64) -> u64 {
+        let left = match self.size.saturating_sub(self.read) {
+            0 if self.is_probe() => 1,
+            0 => (window / MAX_OPEN as u64).max(1),
+            left => left,
+        };
+        left.min(MAX_BLOCK as u64).min(window)
     }
 }
 

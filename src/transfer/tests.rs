@@ -40,6 +40,17 @@ impl World {
         }
     }
 
+    /// A file whose size is said to be this.
+    fn offer_estimate(&mut self, name: &str, size: u64, content: Vec<u8>) -> u32 {
+        let offer = Offer {
+            estimate: true,
+            ..offer(name, size)
+        };
+        let id = self.sender.offer(offer).unwrap();
+        self.sources.insert(id, content);
+        id
+    }
+
     fn offer(&mut self, name: &str, content: Vec<u8>) -> u32 {
         let offer = offer(name, content.len() as u64);
         let id = self.sender.offer(offer).unwrap();
@@ -77,8 +88,8 @@ impl World {
         match output {
             SenderOutput::Send(message) => self.to_receiver.push_back(message),
             SenderOutput::Read { id, offset, len } => {
-                let data = &self.sources[&id][offset as usize..][..len];
-                self.sender.block(id, data);
+                let rest = &self.sources[&id][offset as usize..];
+                self.sender.block(id, &rest[..len.min(rest.len())]);
             }
             SenderOutput::Accepted { .. } | SenderOutput::Progress { .. } => {}
             SenderOutput::Done { id, .. } => assert_eq!(self.sent.insert(id, Ok(())), None),
@@ -120,7 +131,7 @@ fn offer(name: &str, size: u64) -> Offer {
     Offer {
         name: name.into(),
         size,
-        modified: None,
+        ..Offer::default()
     }
 }
 
@@ -352,6 +363,7 @@ fn a_hostile_receiver_is_cancelled_with_a_reason() {
         id: 0,
         offset: 0,
         window: 100,
+        estimate: false,
     };
     for packets in [
         vec![ToSender::Ack { id: 0, received: 1 }],
@@ -361,11 +373,13 @@ fn a_hostile_receiver_is_cancelled_with_a_reason() {
             id: 0,
             offset: 0,
             window: 0,
+            estimate: false,
         }],
         vec![ToSender::Accept {
             id: 0,
             offset: 5,
             window: 1,
+            estimate: false,
         }],
         vec![
             accept,
@@ -388,8 +402,59 @@ fn a_hostile_receiver_is_cancelled_with_a_reason() {
     }
 }
 
+#[test]
+fn an_empty_folder_arrives_where_folders_are_known_and_is_refused_elsewhere() {
+    for known in [true, false] {
+        let mut world = World::new(1 << 20);
+        world.receiver = Receiver::new(ReceiverLimits {
+            streams_and_folders: known,
+            ..ReceiverLimits::default()
+        });
+        let folder = Offer {
+            folder: true,
+            ..offer("a/b", 0)
+        };
+        let id = world.sender.offer(folder).unwrap();
+        world.run();
+        assert_eq!(world.sent[&id].is_ok(), known);
+        assert_eq!(world.received.contains_key(&id), known);
+        assert_eq!(world.sent[&id] == Err(StopCode::Refused), !known);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_not_of_the_size_that_was_offered_arrives_whole_or_fails_but_is_never_cut(
+        files in proptest::collection::vec((0u64..2000, 0usize..2000), 1..90),
+        window in 1usize..3000,
+        known: bool,
+        actions in proptest::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let mut world = World::new(window);
+        world.receiver = Receiver::new(ReceiverLimits {
+            window: window as u64,
+            streams_and_folders: known,
+            ..ReceiverLimits::default()
+        });
+        for (i, (size, actual)) in files.iter().enumerate() {
+            // Some are as they were offered.
+            let size = if i % 3 == 0 { *actual as u64 } else { *size };
+            world.offer_estimate(&format!("{i}"), size, content(*actual, i));
+        }
+        for action in actions {
+            world.step(action);
+        }
+        world.run();
+        prop_assert!(world.sender.is_idle() && world.receiver.open_ids().next().is_none() && world.partial.is_empty());
+        for (i, (size, actual)) in files.iter().enumerate() {
+            let id = i as u32;
+            let right = known || i % 3 == 0 || *size == *actual as u64;
+            prop_assert_eq!(world.sent[&id], if right { Ok(()) } else { Err(StopCode::Failed) });
+            prop_assert_eq!(world.received.get(&id).map(|(_, file)| file), right.then(|| &world.sources[&id]));
+        }
+    }
 
     #[test]
     fn many_transfers_in_any_order_with_cancels_end_alike_on_both_sides(

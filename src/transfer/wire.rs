@@ -17,7 +17,7 @@ const MAGIC: [u8; 4] = *b"\xf5xp1";
 const DATA_HEADER: usize = 16;
 
 /// What a sender tells of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Offer {
     /// File name, or relative path with `/`. As sent it may be anything; a [`super::Receiver`] hands on only safe ones.
     pub name: String,
@@ -25,6 +25,12 @@ pub struct Offer {
     pub size: u64,
     /// Last modified, in milliseconds since the Unix epoch, where known.
     pub modified: Option<u64>,
+    /// Unix permission bits (`0o777` and no others), where known.
+    pub mode: Option<u32>,
+    /// `size` is only what was last known: the file ends where its bytes do, as a stream does.
+    pub estimate: bool,
+    /// An empty folder: `size` is 0. On the wire its name ends in `/`, which receivers that know no folders refuse.
+    pub folder: bool,
 }
 
 /// Why a transfer ended before its end.
@@ -124,6 +130,8 @@ pub enum ToSender {
         offset: u64,
         /// Bytes that may be unacknowledged over all of this sender's files.
         window: u64,
+        /// It has understood that the size is an estimate.
+        estimate: bool,
     },
     /// Bytes have been stored.
     Ack {
@@ -136,6 +144,20 @@ pub enum ToSender {
     Done {
         /// The transfer.
         id: u32,
+    },
+    /// A plain message is stored or shown.
+    Kept {
+        /// Its number on this connection, from 0.
+        id: u32,
+    },
+    /// A plain message is neither.
+    Lost {
+        /// Its number on this connection, from 0.
+        id: u32,
+        /// Why.
+        code: StopCode,
+        /// Why, for people.
+        reason: String,
     },
     /// The receiver refuses the file, or gives up.
     Stop {
@@ -186,9 +208,14 @@ impl ToReceiver {
     pub fn encode(&self) -> Message {
         match self {
             Self::Offer { id, offer } => Control {
-                name: Some(offer.name.clone()),
+                name: Some(match offer.folder {
+                    true => format!("{}/", offer.name),
+                    false => offer.name.clone(),
+                }),
                 size: Some(offer.size),
                 modified: offer.modified,
+                mode: offer.mode,
+                estimate: offer.estimate.then_some(true),
                 ..Control::new("offer", *id)
             }
             .encode(),
@@ -207,9 +234,15 @@ impl ToSender {
     /// The message that carries it.
     pub fn encode(&self) -> Message {
         match self {
-            Self::Accept { id, offset, window } => Control {
+            Self::Accept {
+                id,
+                offset,
+                window,
+                estimate,
+            } => Control {
                 offset: Some(*offset),
                 window: Some(*window),
+                estimate: estimate.then_some(true),
                 ..Control::new("accept", *id)
             },
             Self::Ack { id, received } => Control {
@@ -217,6 +250,8 @@ impl ToSender {
                 ..Control::new("ack", *id)
             },
             Self::Done { id } => Control::new("done", *id),
+            Self::Kept { id } => Control::new("kept", *id),
+            Self::Lost { id, code, reason } => Control::stop("lost", *id, *code, reason),
             Self::Stop { id, code, reason } => Control::stop("stop", *id, *code, reason),
         }
         .encode()
@@ -246,6 +281,10 @@ struct Control {
     size: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     modified: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    estimate: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     offset: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -305,12 +344,18 @@ fn packet(control: Control) -> Result<Packet> {
     let reason = printable(control.reason.as_deref().unwrap_or_default());
     Ok(match control.kind.as_str() {
         "offer" => {
-            let (name, size) = (need(control.name, "name")?, need(control.size, "size")?);
-            let modified = control.modified;
-            Packet::ToReceiver(ToReceiver::Offer {
-                id,
-                offer: Offer { name, size, modified },
-            })
+            let (mut name, size) = (need(control.name, "name")?, need(control.size, "size")?);
+            let folder = size == 0 && name.ends_with('/');
+            name.truncate(name.len() - usize::from(folder));
+            let offer = Offer {
+                name,
+                size,
+                modified: control.modified,
+                mode: control.mode.map(|mode| mode & 0o777),
+                estimate: control.estimate.unwrap_or(false),
+                folder,
+            };
+            Packet::ToReceiver(ToReceiver::Offer { id, offer })
         }
         "end" => {
             let hash = blake3::Hash::from_hex(need(control.blake3, "blake3")?)
@@ -320,13 +365,21 @@ fn packet(control: Control) -> Result<Packet> {
         "cancel" => Packet::ToReceiver(ToReceiver::Cancel { id, code, reason }),
         "accept" => {
             let (offset, window) = (need(control.offset, "offset")?, need(control.window, "window")?);
-            Packet::ToSender(ToSender::Accept { id, offset, window })
+            let estimate = control.estimate.unwrap_or(false);
+            Packet::ToSender(ToSender::Accept {
+                id,
+                offset,
+                window,
+                estimate,
+            })
         }
         "ack" => Packet::ToSender(ToSender::Ack {
             id,
             received: need(control.received, "received")?,
         }),
         "done" => Packet::ToSender(ToSender::Done { id }),
+        "kept" => Packet::ToSender(ToSender::Kept { id }),
+        "lost" => Packet::ToSender(ToSender::Lost { id, code, reason }),
         "stop" => Packet::ToSender(ToSender::Stop { id, code, reason }),
         other => return misbehaved(format!("unknown transfer message {:?}", printable(other))),
     })

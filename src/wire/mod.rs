@@ -24,6 +24,9 @@ pub(crate) mod word {
         /// Closing is announced and acknowledged, by [`BYE`](super::control::BYE); an attempt given up by a description
         /// of type `bye`.
         BYE = "bye";
+        /// This side's program confirms each plain message when it has kept it, by `kept` or `lost` of transfer/1, and takes
+        /// such confirmations.
+        CONFIRMS = "confirms";
         /// Bytes that this side takes at first; more is granted by [`CREDIT`](super::control::CREDIT). In force where both
         /// say it, and not both [`HOLDS`].
         CREDIT = "credit";

@@ -57,7 +57,13 @@ impl Transfers {
     pub fn offer(&mut self, name: String, size: f64, modified: Option<f64>) -> Result<u32, JsValue> {
         let modified = modified.map(|ms| ms as u64);
         let size = size as u64;
-        self.sender.offer(Offer { name, size, modified }).map_err(thrown)
+        let offer = Offer {
+            name,
+            size,
+            modified,
+            ..Offer::default()
+        };
+        self.sender.offer(offer).map_err(thrown)
     }
 
     /// The bytes that a `read` asked for.

@@ -3,44 +3,64 @@
 mod inbox;
 
 use crate::args::ReceiveArgs;
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::net;
 use crate::output::Output;
 use crate::store::Store;
 use crosspeer_native::PeerManager;
-use inbox::{Folder, Inbox};
+use inbox::{Folder, Inbox, Place};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 /// The time for telling peers that their files are no longer taken.
 const GOODBYE_TIME: Duration = Duration::from_secs(3);
 
 /// Runs until interrupted, or until `--count` things have come.
 pub(crate) async fn run(args: ReceiveArgs, output: &Output) -> Result<()> {
-    let store = Store::open(&args.dir, args.overwrite).map_err(|e| Failure::local(args.dir.display(), e))?;
+    let mut output = output.clone();
+    let place = match &args.dir {
+        Some(dir) => Place::Folder {
+            store: Store::open(dir, args.overwrite).map_err(|e| Failure::local(dir.display(), e))?,
+            hidden: args.hidden,
+        },
+        None => {
+            output.leave_stdout_alone();
+            Place::stdout()
+        }
+    };
     crosspeer_relay::raise_file_limit();
-    let peers = net::join(&args.connect).await?;
+    let peers = net::join_as(&args.connect, true).await?;
     let (uuid, name) = (peers.uuid(), peers.name());
     output.event(
         json!({"type": "ready", "uuid": uuid, "name": name, "dir": args.dir}),
         uuid,
     );
-    output.note(format_args!("receiving into {}; end with Ctrl-C", args.dir.display()));
-    let mut output = output.clone();
+    match &args.dir {
+        Some(dir) => output.note(format_args!("receiving into {}; end with Ctrl-C", dir.display())),
+        None => output.note("receiving to the output; end with Ctrl-C"),
+    }
     output.show_progress();
-    let folder = Arc::new(Folder::new(store, output.clone()));
-    let count = if args.once { Some(1) } else { args.count };
-    let result = serve(&peers, &folder, count, &output).await;
+    let folder = Arc::new(Folder::new(place, output.clone()));
+    let once = args.once || (args.stdout && args.count.is_none());
+    let count = if once { Some(1) } else { args.count };
+    let result = serve(&peers, &folder, (count, &args.from), &output).await;
     output.bar().finish_and_clear();
-    net::leave(&peers, count.is_none()).await;
+    net::leave(&peers, count.is_none() || result.is_err()).await;
     result
 }
 
-async fn serve(peers: &PeerManager, folder: &Arc<Folder>, count: Option<u64>, output: &Output) -> Result<()> {
+/// Until so many things have come, of these peers (of any if there are none).
+async fn serve(
+    peers: &PeerManager,
+    folder: &Arc<Folder>,
+    (count, from): (Option<u64>, &[Uuid]),
+    output: &Output,
+) -> Result<()> {
     let (stored, mut stored_things) = mpsc::channel(64);
     let (stop, stopped) = watch::channel(());
     let mut inboxes = JoinSet::new();
@@ -54,18 +74,25 @@ async fn serve(peers: &PeerManager, folder: &Arc<Folder>, count: Option<u64>, ou
         tokio::select! {
             connection = peers.accept() => match connection {
                 Ok(connection) => {
-                    let inbox = Inbox::new(connection, folder.clone(), stored.clone());
+                    let welcome = from.is_empty() || connection.peer().is_some_and(|peer| from.contains(&peer));
+                    let inbox = Inbox::new(connection, folder.clone(), welcome, stored.clone());
                     inboxes.spawn(inbox.run(stopped.clone()));
                 }
                 Err(error) => break Err(error.into()),
             },
-            Some(things) = stored_things.recv() => left = left.saturating_sub(things),
+            Some(things) = stored_things.recv() => match things {
+                Ok(things) => left = left.saturating_sub(things),
+                Err(reason) => break Err(Failure::new(Exit::Failure, reason)),
+            },
             Some(_) = inboxes.join_next() => {}
             gone = &mut watching => break Err(gone),
             () = &mut interrupted => break Ok(()),
         }
     };
     drop((stop, stored_things));
-    let _ = timeout(GOODBYE_TIME, inboxes.join_all()).await;
+    tokio::select! {
+        _ = timeout(GOODBYE_TIME, inboxes.join_all()) => {}
+        () = net::interrupted() => {} // a second time: at once
+    }
     result
 }

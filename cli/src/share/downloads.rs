@@ -54,7 +54,15 @@ impl Downloads {
         }
         let size = entry.size.unwrap_or_default();
         let (name, modified) = (entry.name, entry.modified);
-        match self.sender.offer(Offer { name, size, modified }) {
+        // What has grown or shrunk since it was listed must not arrive cut.
+        let offer = Offer {
+            name,
+            size,
+            modified,
+            estimate: true,
+            ..Offer::default()
+        };
+        match self.sender.offer(offer) {
             Ok(transfer) => {
                 let file = None;
                 self.files.insert(transfer, Outgoing { path, size, file });

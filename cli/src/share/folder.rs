@@ -106,6 +106,17 @@ impl Folder {
         self.store.create(name)
     }
 
+    /// A new, empty folder of this (sanitised) name, unless it is there.
+    pub(super) fn create_folder(&self, name: &str, mode: Option<u32>) -> io::Result<()> {
+        if self.readonly {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        if !name.split('/').all(|part| self.is_shown(part)) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        self.store.create_folder(name, mode)
+    }
+
     fn folder(&self, path: &str) -> io::Result<Dir> {
         self.check(path)?;
         match path {
@@ -220,7 +231,7 @@ mod tests {
     fn a_file_being_received_is_not_seen() {
         let (_dir, folder) = shared();
         let before = folder.fingerprint("");
-        let partial = folder.create("new").unwrap();
+        let mut partial = folder.create("new").unwrap();
         assert_eq!(folder.fingerprint(""), before);
         partial.commit(None).unwrap();
         assert_ne!(folder.fingerprint(""), before);

@@ -88,6 +88,7 @@ async fn join(args: &ShareArgs, own: &Participant, listen: SocketAddr) -> Result
     let mut config = Config::default();
     config.uuid = Some(own.uuid);
     config.name = Some(own.name.clone());
+    config.confirms = true;
     config.proxy = Proxy::None; // it is this very process
     config.ice_servers = args.stun.iter().map(IceServer::new).collect();
     config.ice_servers.extend(args.turn.servers());

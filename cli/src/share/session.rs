@@ -6,8 +6,8 @@ use super::room::{News, Room};
 use super::uploads::Uploads;
 use crate::intake::Intake;
 use crate::output::Output;
-use crosspeer::transfer::Packet;
 use crosspeer::transfer::catalog::{Catalog, MAX_SNIPPET};
+use crosspeer::transfer::{Packet, StopCode, ToSender};
 use crosspeer::{Error, Message, PeerConnection};
 use futures_util::FutureExt;
 use serde_json::json;
@@ -63,7 +63,8 @@ impl Session {
         if matches!(error, Error::PeerMisbehaved(_)) {
             let _ = self.connection.close().await;
         }
-        self.uploads.abandon(&error.to_string(), &self.connection).await;
+        let (code, reason) = (StopCode::Failed, error.to_string());
+        self.uploads.abandon(code, &reason, &self.connection).await;
         let room = &self.shared.room;
         let name = room.name_of(self.peer);
         let name = room.leave(self.peer).unwrap_or(name);
@@ -92,6 +93,7 @@ impl Session {
                 message = self.connection.recv() => self.handle(message?).await?,
                 // Of news that were missed, who is there matters.
                 told = news.recv() => self.pass_on(told.unwrap_or(News::Peers)).await?,
+                () = self.uploads.freed() => self.uploads.try_again(&self.connection).await?,
                 _ = look.tick() => self.look_again().await?,
             }
         }
@@ -104,8 +106,8 @@ impl Session {
             Packet::NotTransfer(message) => match Catalog::decode(&message)? {
                 Some(message) => self.answer(message).await,
                 None => {
-                    self.take_plain(&message);
-                    Ok(())
+                    let kept = self.take_plain(&message);
+                    self.confirm(kept).await
                 }
             },
         }
@@ -200,17 +202,35 @@ impl Session {
     }
 
     /// `crosspeer send --text`, or a ProxyStore peer.
-    fn take_plain(&mut self, message: &Message) {
-        let Some(text) = message.as_text().filter(|text| text.len() <= MAX_SNIPPET) else {
-            return;
-        };
+    fn take_plain(&mut self, message: &Message) -> bool {
         self.plain_messages += 1;
+        let Some(text) = message.as_text().filter(|text| text.len() <= MAX_SNIPPET) else {
+            return false;
+        };
         let id = format!("{}-{}", self.peer.simple(), self.plain_messages);
         let name = self.shared.room.name_of(self.peer);
         let text = text.to_owned();
         self.shared
             .room
             .add_snippet(id.clone(), Catalog::Snippet { id, name, text }, self.peer);
+        true
+    }
+
+    /// Tells a sender that asks for it whether its message is on the page.
+    async fn confirm(&self, kept: bool) -> Result<(), Error> {
+        if !self.connection.peer_confirms() {
+            return Ok(());
+        }
+        let id = (self.plain_messages - 1) as u32;
+        let (code, reason) = (
+            StopCode::Refused,
+            format!("only text of up to {MAX_SNIPPET} bytes is shown here"),
+        );
+        let answer = match kept {
+            true => ToSender::Kept { id },
+            false => ToSender::Lost { id, code, reason },
+        };
+        self.connection.send(answer.encode()).await
     }
 
     async fn send(&self, message: &Catalog) -> Result<(), Error> {

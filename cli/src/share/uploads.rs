@@ -2,13 +2,12 @@
 
 use super::room::News;
 use super::session::Shared;
-use crate::intake::Shelf;
+use crate::intake::{Shelf, Sink};
 use crate::output::{hex, human_bytes};
-use crate::store::Partial;
 use crosspeer::transfer::{Offer, StopCode};
 use serde_json::json;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// Where one visitor's uploads go.
@@ -24,11 +23,22 @@ impl Uploads {
 }
 
 impl Shelf for Uploads {
-    fn create(&self, offer: &Offer) -> io::Result<Partial> {
-        self.shared.folder.create(&offer.name)
+    fn create(&self, offer: &Offer) -> io::Result<Sink> {
+        if offer.folder {
+            self.shared.folder.create_folder(&offer.name, offer.mode)?;
+            return Ok(Sink::Folder(PathBuf::from(&offer.name)));
+        }
+        let partial = self.shared.folder.create(&offer.name)?;
+        if let Some(mode) = offer.mode {
+            partial.restrict(mode)?;
+        }
+        Ok(Sink::File(partial))
     }
 
     fn stored(&mut self, offer: &Offer, path: &Path, blake3: &[u8]) {
+        if offer.folder {
+            return self.shared.room.tell(News::Stored);
+        }
         let (name, path) = (self.shared.room.name_of(self.peer), path.display());
         self.shared.output.event(
             json!({"type": "file", "from": self.peer, "name": offer.name, "path": path.to_string(), "size": offer.size,
@@ -38,7 +48,7 @@ impl Shelf for Uploads {
         self.shared.room.tell(News::Stored);
     }
 
-    fn not_stored(&self, offer: &Offer, _left: u64, code: StopCode, reason: &str) {
+    fn not_stored(&self, offer: &Offer, _written: Option<u64>, code: StopCode, reason: &str) {
         self.shared.output.not_stored(self.peer, &offer.name, code, reason);
     }
 }

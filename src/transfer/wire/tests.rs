@@ -11,6 +11,7 @@ fn an_offer_has_these_bytes() {
             name: "a/b.txt".into(),
             size: 5,
             modified: Some(1_700_000_000_000),
+            ..Offer::default()
         },
     };
     let text = r#"{"crosspeer":"transfer/1","type":"offer","id":7,"name":"a/b.txt","size":5,"modified":1700000000000}"#;
@@ -40,12 +41,19 @@ fn every_control_message_survives_the_wire() {
             id: 0,
             offset: 0,
             window: 1 << 22,
+            estimate: true,
         },
         ToSender::Ack {
             id: u32::MAX,
             received: u64::MAX,
         },
         ToSender::Done { id: 3 },
+        ToSender::Kept { id: 5 },
+        ToSender::Lost {
+            id: 6,
+            code,
+            reason: reason.clone(),
+        },
         ToSender::Stop {
             id: 4,
             code,

@@ -1,0 +1,74 @@
+//! Streams: what keeps its reader waiting is read on a thread of its own.
+
+use super::files::Kind;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc as std_mpsc;
+use std::thread;
+use tokio::sync::mpsc;
+
+/// What was read of which transfer's stream; nothing is its end.
+pub(super) type Reads = mpsc::UnboundedReceiver<(u32, io::Result<Vec<u8>>)>;
+
+/// The open streams. Each reads only what it is asked for: memory is one block of each.
+pub(super) struct Streams {
+    wanted: HashMap<u32, std_mpsc::Sender<usize>>,
+    read: mpsc::UnboundedSender<(u32, io::Result<Vec<u8>>)>,
+}
+
+impl Streams {
+    pub(super) fn new() -> (Self, Reads) {
+        let (read, reads) = mpsc::unbounded_channel();
+        let wanted = HashMap::new();
+        (Self { wanted, read }, reads)
+    }
+
+    /// Asks for up to so many bytes; they come by [`Reads`]. The first time opens the stream, which may wait too.
+    pub(super) fn read(&mut self, id: u32, path: &Path, kind: Kind, len: usize) {
+        let wanted = self.wanted.entry(id).or_insert_with(|| {
+            let (wanted, asked) = std_mpsc::channel();
+            let (path, read) = (path.to_owned(), self.read.clone());
+            thread::spawn(move || {
+                if let Err(error) = serve(id, path, kind, &asked, &read) {
+                    let _ = read.send((id, Err(error)));
+                }
+            });
+            wanted
+        });
+        let _ = wanted.send(len); // it has ended, and said so
+    }
+
+    /// Its transfer has ended.
+    pub(super) fn forget(&mut self, id: u32) {
+        self.wanted.remove(&id);
+    }
+}
+
+fn serve(
+    id: u32,
+    path: PathBuf,
+    kind: Kind,
+    asked: &std_mpsc::Receiver<usize>,
+    read: &mpsc::UnboundedSender<(u32, io::Result<Vec<u8>>)>,
+) -> io::Result<()> {
+    let mut stream: Box<dyn Read> = match kind {
+        Kind::Stdin => Box::new(io::stdin().lock()),
+        _ => Box::new(File::open(path)?),
+    };
+    while let Ok(len) = asked.recv() {
+        let mut block = vec![0; len];
+        let got = loop {
+            match stream.read(&mut block) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                got => break got?,
+            }
+        };
+        block.truncate(got);
+        if read.send((id, Ok(block))).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
