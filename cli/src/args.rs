@@ -138,9 +138,16 @@ pub(crate) struct ShareArgs {
     /// Take no files
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// Let in only who knows this; it goes into the page's address
-    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// Let in only who knows this; it goes into the page's address. Other users of this computer see command lines:
+    /// --token-file or the variable CROSSPEER_TOKEN hide it. Beyond loopback one is made up if none is given
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new(), conflicts_with = "token_file")]
     pub(crate) token: Option<String>,
+    /// File that holds the token
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Let in whoever reaches the address
+    #[arg(long, conflicts_with_all = ["token", "token_file"])]
+    pub(crate) no_token: bool,
     /// Share names that begin with a dot too
     #[arg(long)]
     pub(crate) hidden: bool,

@@ -224,7 +224,8 @@ impl<S: Shelf> Intake<S> {
             Ok(path) => {
                 offer.size = written; // what was offered may have been an estimate
                 self.shelf.stored(&offer, &path, &blake3);
-                self.receiver.finish(id);
+                let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+                self.receiver.finish_as(id, parts.join("/"));
             }
             Err(error) => {
                 let reason = format!("it cannot be given its name: {}", plain(&error));

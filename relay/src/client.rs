@@ -32,10 +32,11 @@ pub(crate) async fn serve<S>(
     socket: WebSocketStream<S>,
     remote: Option<SocketAddr>,
     stranger: Option<Stranger>,
+    owner: bool,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (conn, mailbox) = hub.on_open();
+    let (conn, mailbox) = hub.on_open(owner);
     debug!(conn = conn.0, ?remote, "connected");
     let heard = AtomicBool::new(true);
     tokio::select! {

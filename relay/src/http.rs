@@ -65,6 +65,7 @@ fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Respo
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
     let upgraded = hyper::upgrade::on(&mut request);
+    let owner = hub.is_owner(request.uri().query());
     let hub = hub.clone();
     let refused = request.extensions_mut().remove::<Unauthorized>();
     tokio::spawn(async move {
@@ -74,7 +75,7 @@ fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Respo
                 let socket = WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
                 match refused {
                     Some(Unauthorized(reason)) => client::turn_away(hub.limits(), socket, reason).await,
-                    None => client::serve(hub, socket, remote, stranger).await,
+                    None => client::serve(hub, socket, remote, stranger, owner).await,
                 }
             }
             Err(error) => debug!(?remote, "the connection broke during the WebSocket handshake: {error}"),

@@ -6,11 +6,13 @@ use crate::strangers::{Stranger, Strangers};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use crosspeer::relay::{ConnId, Incoming, MAX_FRAME_BYTES, Switchboard, SwitchboardOutput, close_code};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
+const RESERVED: &str = "This UUID belongs to the relay's owner.";
 const SHUTTING_DOWN: &str = "The relay is shutting down.";
 
 /// A relay without a server of its own. Cheap to clone.
@@ -36,6 +38,10 @@ struct Inner {
     mailboxes: HashMap<ConnId, Arc<Mailbox>>,
     next: u64,
     closing: bool,
+    /// A UUID that is registered by one owner only, and the key that shows it is the owner.
+    reserved: Option<(Uuid, String)>,
+    /// Who came with the key.
+    owners: HashSet<ConnId>,
 }
 
 impl Hub {
@@ -60,6 +66,12 @@ impl Hub {
     /// At any path, a WebSocket request becomes a client, `GET …/healthz` says how it goes, and anything else is 426.
     pub fn router(&self) -> Router {
         Router::new().fallback(answer).with_state(self.clone())
+    }
+
+    /// From now on only clients whose URL has `key=…` with this key (URL-safe characters only) in its query may register
+    /// this UUID; others are closed with 4002. For a program that is a client of its own relay: its UUID is no secret.
+    pub fn reserve(&self, uuid: Uuid, key: &str) {
+        self.lock().reserved = Some((uuid, key.to_owned()));
     }
 
     /// How many clients are registered.
@@ -116,13 +128,26 @@ impl Hub {
         self.0.oversize
     }
 
-    pub(crate) fn on_open(&self) -> (ConnId, Arc<Mailbox>) {
+    /// Whether a request with this query comes from the owner of the reserved UUID.
+    pub(crate) fn is_owner(&self, query: Option<&str>) -> bool {
+        let given = query
+            .unwrap_or_default()
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("key="));
+        let inner = self.lock();
+        matches!((given, &inner.reserved), (Some(given), Some((_, key))) if given == key)
+    }
+
+    pub(crate) fn on_open(&self, owner: bool) -> (ConnId, Arc<Mailbox>) {
         let mut inner = self.lock();
         let conn = ConnId(inner.next);
         inner.next += 1;
         let mailbox = Arc::new(Mailbox::default());
         inner.mailboxes.insert(conn, mailbox.clone());
         inner.board.on_open(conn);
+        if owner {
+            inner.owners.insert(conn);
+        }
         let closing = inner.closing;
         drop(inner);
         if closing {
@@ -134,6 +159,9 @@ impl Hub {
     /// Takes a text frame; returns when its sender may be heard again.
     pub(crate) async fn on_text(&self, conn: ConnId, text: &str) {
         let incoming = Incoming::read(text); // the longest part of it, so not under the lock
+        if incoming.registers().is_some_and(|uuid| self.is_reserved(uuid, conn)) {
+            return self.close(conn, close_code::FORBIDDEN, RESERVED);
+        }
         if let Some((target, mailbox)) = self.tell(|board| board.on_incoming(conn, incoming))
             && !mailbox.wait_for_room(&self.0.limits).await
         {
@@ -145,6 +173,11 @@ impl Hub {
         }
     }
 
+    fn is_reserved(&self, uuid: Uuid, conn: ConnId) -> bool {
+        let inner = self.lock();
+        inner.reserved.as_ref().is_some_and(|(reserved, _)| *reserved == uuid) && !inner.owners.contains(&conn)
+    }
+
     pub(crate) fn on_binary(&self, conn: ConnId) {
         self.tell(|board| board.on_binary(conn));
     }
@@ -154,7 +187,10 @@ impl Hub {
     }
 
     pub(crate) fn on_close(&self, conn: ConnId) {
-        self.lock().mailboxes.remove(&conn);
+        let mut inner = self.lock();
+        inner.mailboxes.remove(&conn);
+        inner.owners.remove(&conn);
+        drop(inner);
         self.tell(|board| board.on_close(conn));
         self.0.gone.notify_waiters();
     }

@@ -90,6 +90,14 @@ enum Request {
 }
 
 impl Incoming {
+    /// The UUID that it wants to register, if it does.
+    pub fn registers(&self) -> Option<Uuid> {
+        match &self.0 {
+            Request::Register(registration) => Some(registration.uuid),
+            _ => None,
+        }
+    }
+
     /// Reads a text frame; what is malformed becomes a refusal.
     pub fn read(text: &str) -> Self {
         Self(match Frame::read(text) {

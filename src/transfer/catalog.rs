@@ -16,6 +16,9 @@
 //!  {…,"type":"ping","request":3} → ←                 answered by "pong", to measure the round trip
 //! ```
 //!
+//! A `list` with `all` gets names with a backslash too, and what is there and not shared, with the reason. With `quiet`
+//! it does not count as the folder listed last.
+//!
 //! Two visitors greet each other too; then each may offer the other files. An entry without a size is a folder. Folders
 //! of any size are listed in parts: `after` is the last name of the part before. Unknown keys are ignored.
 
@@ -61,6 +64,10 @@ pub enum Catalog {
         path: String,
         /// Only what follows this name.
         after: Option<String>,
+        /// Whether names may contain a backslash, and entries that are [`omitted`](Entry::omitted) are listed.
+        all: bool,
+        /// Whether changes of this folder are not to be told.
+        quiet: bool,
     },
     /// The answer to a `List`, in order of names.
     Listing {
@@ -162,6 +169,9 @@ pub struct Entry {
     /// Last modified, in milliseconds since the Unix epoch, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<u64>,
+    /// Why it is not shared, for people; `None` for what can be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub omitted: Option<String>,
 }
 
 /// A path that names something below a folder and nothing outside of it: no empty part, no `.` or `..`, not absolute.
@@ -247,6 +257,10 @@ struct Wire {
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    all: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quiet: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -296,8 +310,15 @@ impl Wire {
                 self.peers = Some(people.collect());
                 "peers"
             }
-            C::List { path, after, .. } => {
+            C::List {
+                path,
+                after,
+                all,
+                quiet,
+                ..
+            } => {
                 (self.path, self.after) = (Some(path.clone()), after.clone());
+                (self.all, self.quiet) = (all.then_some(true), quiet.then_some(true));
                 "list"
             }
             C::Listing { entries, more, .. } => {
@@ -340,6 +361,8 @@ impl Wire {
                 request,
                 path: path(need(self.path, "path")?)?,
                 after: self.after,
+                all: self.all.unwrap_or(false),
+                quiet: self.quiet.unwrap_or(false),
             },
             "listing" => Catalog::Listing {
                 request,
@@ -388,8 +411,7 @@ fn entries(entries: Vec<Entry>) -> Result<Vec<Entry>> {
     if entries.len() > MAX_ENTRIES {
         return misbehaved(format!("a listing of {} entries", entries.len()));
     }
-    let wrong = |entry: &Entry| check_component(&entry.name).is_err() || entry.name.contains('\\');
-    match entries.iter().any(wrong) {
+    match entries.iter().any(|entry| check_component(&entry.name).is_err()) {
         true => misbehaved("a listing with a name that is a path".into()),
         false => Ok(entries),
     }

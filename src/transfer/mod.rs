@@ -9,15 +9,16 @@
 //!  {"crosspeer":"transfer/1","type":"offer","id":0,"name":"a/b.txt","size":5,"modified":…} →
 //!      ← {…,"type":"accept","id":0,"offset":0,"window":4194304}       or "stop"
 //!  data: magic, id, offset, up to 256 KiB →        ← {…,"type":"ack","id":0,"received":5}
-//!  {…,"type":"end","id":0,"blake3":"…"} →          ← {…,"type":"done","id":0}     or "stop"
+//!  {…,"type":"end","id":0,"blake3":"…"} →          ← {…,"type":"done","id":0,"name":"a/b (1).txt"}     or "stop"
 //!  {…,"type":"cancel","id":0,"code":"cancelled","reason":"…"} →   at any time; the receiver may "stop" at any time
 //! ```
 //!
 //! Ids count up from 0 for each sender; the two directions are apart, since each type of message belongs to one side
 //! only. The receiver's `window` bounds the bytes not yet acknowledged over all of a sender's files, so the receiver's
 //! disk sets the pace and memory stays bounded for files of any size. At most [`MAX_OPEN`] files are open at a time.
-//! With `"estimate":true` in an offer and in its `accept`
-//! the size does not bind: the file ends where its bytes do. `offset` leaves room for resuming; it is 0 for now. Unknown keys are ignored.
+//! With `"estimate":true` in an offer and in its `accept` the size does not bind: the file ends where its bytes do.
+//! `offset` leaves room for resuming; it is 0 for now. The `name` of a `done` is the path that the file has got, if the
+//! receiver tells. Unknown keys are ignored.
 
 pub mod catalog;
 mod names;

@@ -163,8 +163,17 @@ impl Receiver {
 
     /// The file has its name and place: the sender learns that it is done.
     pub fn finish(&mut self, id: u32) {
+        self.end(id, None);
+    }
+
+    /// As [`Receiver::finish`], and tells the sender the path that the file has got, which may not be the offered one.
+    pub fn finish_as(&mut self, id: u32, path: String) {
+        self.end(id, Some(path));
+    }
+
+    fn end(&mut self, id: u32, name: Option<String>) {
         if self.open.remove(&id).is_some() {
-            self.send(ToSender::Done { id });
+            self.send(ToSender::Done { id, name });
         }
     }
 

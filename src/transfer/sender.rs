@@ -64,6 +64,8 @@ pub enum SenderOutput {
         id: u32,
         /// BLAKE3 of the file.
         hash: [u8; 32],
+        /// The path it has at the receiver, where that tells it.
+        name: Option<String>,
     },
     /// It ended without success. The id is of no further use.
     Stopped {
@@ -138,7 +140,7 @@ impl Sender {
                 estimate,
             } => self.on_accept(id, offset, window, estimate),
             ToSender::Ack { id, received } => self.on_ack(id, received),
-            ToSender::Done { id } => self.on_done(id),
+            ToSender::Done { id, name } => self.on_done(id, name),
             // About plain messages, which are not sent from here.
             ToSender::Kept { .. } | ToSender::Lost { .. } => Ok(()),
             ToSender::Stop { id, code, reason } => {
@@ -240,11 +242,11 @@ impl Sender {
         Ok(())
     }
 
-    fn on_done(&mut self, id: u32) -> Result<()> {
+    fn on_done(&mut self, id: u32, name: Option<String>) -> Result<()> {
         match self.find(id)?.map(|file| file.ended) {
             Some(Some(hash)) => {
                 self.open.remove(&id);
-                self.outbox.push_back(SenderOutput::Done { id, hash });
+                self.outbox.push_back(SenderOutput::Done { id, hash, name });
             }
             Some(None) => self.fail(id, StopCode::Misbehaved, "it was called done before its end"),
             None => {}

@@ -367,7 +367,7 @@ fn a_hostile_receiver_is_cancelled_with_a_reason() {
     };
     for packets in [
         vec![ToSender::Ack { id: 0, received: 1 }],
-        vec![ToSender::Done { id: 0 }],
+        vec![ToSender::Done { id: 0, name: None }],
         vec![accept.clone(), accept.clone()],
         vec![ToSender::Accept {
             id: 0,
@@ -397,8 +397,11 @@ fn a_hostile_receiver_is_cancelled_with_a_reason() {
         }
         assert!(std::iter::from_fn(|| sender.poll()).any(|o| matches!(o, SenderOutput::Stopped { .. })));
         assert!(sender.is_idle());
-        assert!(sender.handle(ToSender::Done { id: 1 }).is_err(), "never offered");
-        sender.handle(ToSender::Done { id: 0 }).unwrap();
+        assert!(
+            sender.handle(ToSender::Done { id: 1, name: None }).is_err(),
+            "never offered"
+        );
+        sender.handle(ToSender::Done { id: 0, name: None }).unwrap();
     }
 }
 

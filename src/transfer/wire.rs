@@ -12,6 +12,8 @@ const PROTOCOL: &str = "transfer/1";
 const MAX_CONTROL: usize = 32 << 10;
 /// Characters of a peer's reason that are kept.
 const MAX_REASON: usize = 300;
+/// Characters of a stored file's path that are kept.
+const MAX_STORED_NAME: usize = 4096;
 /// Every data block starts with this; its first byte cannot start UTF-8 text, nor any common file format.
 const MAGIC: [u8; 4] = *b"\xf5xp1";
 const DATA_HEADER: usize = 16;
@@ -144,6 +146,8 @@ pub enum ToSender {
     Done {
         /// The transfer.
         id: u32,
+        /// The path it has there, if the receiver tells: it may differ from the one that was offered.
+        name: Option<String>,
     },
     /// A plain message is stored or shown.
     Kept {
@@ -249,7 +253,10 @@ impl ToSender {
                 received: Some(*received),
                 ..Control::new("ack", *id)
             },
-            Self::Done { id } => Control::new("done", *id),
+            Self::Done { id, name } => Control {
+                name: name.clone(),
+                ..Control::new("done", *id)
+            },
             Self::Kept { id } => Control::new("kept", *id),
             Self::Lost { id, code, reason } => Control::stop("lost", *id, *code, reason),
             Self::Stop { id, code, reason } => Control::stop("stop", *id, *code, reason),
@@ -377,7 +384,10 @@ fn packet(control: Control) -> Result<Packet> {
             id,
             received: need(control.received, "received")?,
         }),
-        "done" => Packet::ToSender(ToSender::Done { id }),
+        "done" => {
+            let name = control.name.map(|name| printable_up_to(&name, MAX_STORED_NAME));
+            Packet::ToSender(ToSender::Done { id, name })
+        }
         "kept" => Packet::ToSender(ToSender::Kept { id }),
         "lost" => Packet::ToSender(ToSender::Lost { id, code, reason }),
         "stop" => Packet::ToSender(ToSender::Stop { id, code, reason }),
@@ -409,8 +419,12 @@ pub(super) fn need<T>(field: Option<T>, name: &str) -> Result<T> {
 
 /// A peer's text may end up on a terminal.
 pub(super) fn printable(text: &str) -> String {
+    printable_up_to(text, MAX_REASON)
+}
+
+fn printable_up_to(text: &str, characters: usize) -> String {
     let replace = |c| if is_unprintable(c) { '\u{fffd}' } else { c };
-    text.chars().take(MAX_REASON).map(replace).collect()
+    text.chars().take(characters).map(replace).collect()
 }
 
 pub(super) fn misbehaved<T>(what: String) -> Result<T> {

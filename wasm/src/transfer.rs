@@ -159,7 +159,14 @@ fn outgoing(output: SenderOutput) -> JsValue {
         }
         SenderOutput::Accepted { id } => object("accepted", id, []),
         SenderOutput::Progress { id, stored } => object("progress", id, [("stored", number(stored))]),
-        SenderOutput::Done { id, hash } => object("sent", id, [("hash", hex(&hash))]),
+        SenderOutput::Done { id, hash, name } => object(
+            "sent",
+            id,
+            [
+                ("hash", hex(&hash)),
+                ("name", name.map_or(JsValue::UNDEFINED, Into::into)),
+            ],
+        ),
         SenderOutput::Stopped { id, code, reason } => stopped("sending-stopped", id, code, reason),
         _ => object("ignored", 0, []),
     }

@@ -148,7 +148,7 @@ export class Network extends EventTarget {
   }
 
   async #fetchConfig(): Promise<ServerConfig | undefined> {
-    const headers = this.token === undefined ? {} : { Authorization: `Bearer ${this.token}` };
+    const headers = this.token === undefined ? {} : { Authorization: `Bearer ${encodeURIComponent(this.token)}` };
     const signal = AbortSignal.timeout(CONNECT_TIME);
     const response = await fetch("/config.json", { headers, signal, cache: "no-store" });
     if (response.status === 401) {

@@ -9,7 +9,7 @@ export type Output =
   | { type: "read"; id: number; offset: number; length: number }
   | { type: "accepted"; id: number }
   | { type: "progress"; id: number; stored: number }
-  | { type: "sent"; id: number; hash: string }
+  | { type: "sent"; id: number; hash: string; name?: string }
   | { type: "sending-stopped"; id: number; code: string; reason: string }
   | { type: "ignored" };
 

@@ -90,7 +90,7 @@ impl Downloads {
                     self.sender.read_failed(id, &reason);
                 }
             },
-            SenderOutput::Done { id, hash } => self.done(id, &hash),
+            SenderOutput::Done { id, hash, .. } => self.done(id, &hash),
             SenderOutput::Stopped { id, code, reason } => {
                 if let Some(Outgoing { path, .. }) = self.files.remove(&id) {
                     self.shared.output.detail(

@@ -1,16 +1,18 @@
 //! The shared folder: what visitors see of it, take out of it and put into it. Nothing gets out or in by `..`, links or
 //! absolute paths; names that begin with a dot stay where they are unless told.
 
-use crate::intake::plain;
+use super::names;
+use crate::intake::{Told, plain};
 use crate::store::{Partial, Store};
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirEntry, Metadata};
+use cap_std::fs::{Dir, Metadata};
 use crosspeer::transfer::catalog::{Entry, MAX_ENTRIES, check_path};
 use std::collections::hash_map::DefaultHasher;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One folder.
 #[derive(Debug)]
@@ -21,8 +23,16 @@ pub(super) struct Folder {
     readonly: bool,
 }
 
-/// One part of a listing, and whether more follows.
-pub(super) type Part = (Vec<Entry>, bool);
+/// A name in a folder, and what is there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Found {
+    /// As visitors call it.
+    pub(super) name: String,
+    /// Why it is not shared, if it is not.
+    omitted: Option<&'static str>,
+}
+
+const HIDDEN: &str = "names that begin with a dot are not shared here, unless the owner starts it with --hidden";
 
 impl Folder {
     pub(super) fn open(path: &Path, hidden: bool, readonly: bool) -> io::Result<Self> {
@@ -40,36 +50,60 @@ impl Folder {
         self.readonly
     }
 
-    /// The files and folders of a folder, by name, from behind `after`. Links and devices are left out.
-    pub(super) fn list(&self, path: &str, after: Option<&str>) -> io::Result<Part> {
-        let dir = self.folder(path)?;
+    /// What is in a folder, by name. Links and devices are not shared. With `all` they are told of, and names may hold
+    /// a backslash.
+    pub(super) fn list(&self, path: &str, all: bool) -> io::Result<Vec<Found>> {
         let mut found = Vec::new();
-        for entry in dir.entries()? {
+        for entry in self.folder(path)?.entries()? {
             let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else {
+            let file_name = entry.file_name();
+            if !self.is_shown(&file_name) {
                 continue;
+            }
+            let name = names::shown(&file_name);
+            let omitted = match (&name, entry.file_type()) {
+                (None, _) => Some("its name cannot be told in text"),
+                (_, Ok(kind)) if kind.is_file() || kind.is_dir() => None,
+                (_, Ok(kind)) if kind.is_symlink() => Some("it is a link"),
+                _ => Some("it is neither a file nor a folder"),
             };
-            let new = after.is_none_or(|after| name.as_str() > after);
-            if new && self.is_shown(&name) && !name.contains('\\') && is_ordinary(&entry) {
-                found.push((name, entry));
+            let name = name.unwrap_or_else(|| file_name.to_string_lossy().into_owned());
+            if all || (omitted.is_none() && !name.contains('\\')) {
+                found.push(Found { name, omitted });
             }
         }
-        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let more = found.len() > MAX_ENTRIES;
-        found.truncate(MAX_ENTRIES);
-        // A file that has gone meanwhile is left out.
-        let entries = found
-            .into_iter()
-            .filter_map(|(name, entry)| Some(describe(name, &entry.metadata().ok()?)));
-        Ok((entries.collect(), more))
+        found.sort_unstable();
+        Ok(found)
     }
 
-    /// Changes when the folder's first part does.
+    /// What is known of some of a folder's names. A file that has gone meanwhile is left out.
+    pub(super) fn describe_all(&self, path: &str, names: &[Found]) -> io::Result<Vec<Entry>> {
+        let dir = self.folder(path)?;
+        let describe = |found: &Found| match found.omitted {
+            Some(why) => Some(Entry {
+                name: found.name.clone(),
+                size: None,
+                modified: None,
+                omitted: Some(why.to_owned()),
+            }),
+            None => {
+                let metadata = dir.symlink_metadata(names::on_disk(&found.name).ok()?).ok()?;
+                Some(describe(found.name.clone(), &metadata))
+            }
+        };
+        Ok(names.iter().filter_map(describe).collect())
+    }
+
+    /// Changes when names come or go, or what is known of the first of them.
     pub(super) fn fingerprint(&self, path: &str) -> u64 {
         let mut hasher = DefaultHasher::new();
-        match self.list(path, None) {
-            Ok((entries, more)) => {
-                more.hash(&mut hasher);
+        let listed = self.list(path, true);
+        let first = |names: &[Found]| self.describe_all(path, &names[..names.len().min(MAX_ENTRIES)]);
+        match listed.and_then(|names| Ok((first(&names)?, names))) {
+            Ok((entries, names)) => {
+                for found in names {
+                    found.name.hash(&mut hasher);
+                }
                 for entry in entries {
                     (entry.name, entry.size, entry.modified).hash(&mut hasher);
                 }
@@ -81,10 +115,9 @@ impl Folder {
 
     /// What is known of a file before it is read.
     pub(super) fn describe(&self, path: &str) -> io::Result<Entry> {
-        self.check(path)?;
-        let metadata = self.dir.symlink_metadata(path)?;
+        let metadata = self.dir.symlink_metadata(self.find(path)?)?;
         match (metadata.is_file(), path.rsplit('/').next()) {
-            (true, Some(name)) if !name.is_empty() => Ok(describe(name.to_owned(), &metadata)),
+            (true, Some(name)) => Ok(describe(name.to_owned(), &metadata)),
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -92,7 +125,7 @@ impl Folder {
     /// Opens a file for reading. Only ordinary ones: a pipe would never open.
     pub(super) fn read(&self, path: &str) -> io::Result<File> {
         self.describe(path)?;
-        Ok(self.dir.open(path)?.into_std())
+        Ok(self.dir.open(self.find(path)?)?.into_std())
     }
 
     /// A new file of this (sanitised) name.
@@ -100,8 +133,8 @@ impl Folder {
         if self.readonly {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
-        if !name.split('/').all(|part| self.is_shown(part)) {
-            return Err(io::ErrorKind::PermissionDenied.into());
+        if !name.split('/').all(|part| self.is_shown(OsStr::new(part))) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, Told(HIDDEN)));
         }
         self.store.create(name)
     }
@@ -118,29 +151,27 @@ impl Folder {
     }
 
     fn folder(&self, path: &str) -> io::Result<Dir> {
-        self.check(path)?;
         match path {
             "" => self.dir.try_clone(),
-            path => self.dir.open_dir(path),
+            path => self.dir.open_dir(self.find(path)?),
         }
     }
 
-    fn check(&self, path: &str) -> io::Result<()> {
+    /// Where this is on the disk. What is not shared is not there.
+    fn find(&self, path: &str) -> io::Result<PathBuf> {
         check_path(path).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        match path.is_empty() || path.split('/').all(|part| self.is_shown(part)) {
-            true => Ok(()),
+        let found = names::on_disk(path)?;
+        match found.iter().all(|part| self.is_shown(part)) {
+            true => Ok(found),
             false => Err(io::ErrorKind::NotFound.into()),
         }
     }
 
-    fn is_shown(&self, name: &str) -> bool {
-        let partial = name.starts_with(".crosspeer-") && name.ends_with(".part");
-        !partial && (self.hidden || !name.starts_with('.'))
+    fn is_shown(&self, name: &OsStr) -> bool {
+        let name = name.as_encoded_bytes();
+        let partial = name.starts_with(b".crosspeer-") && name.ends_with(b".part");
+        !partial && (self.hidden || !name.starts_with(b"."))
     }
-}
-
-fn is_ordinary(entry: &DirEntry) -> bool {
-    entry.file_type().is_ok_and(|kind| kind.is_file() || kind.is_dir())
 }
 
 fn describe(name: String, metadata: &Metadata) -> Entry {
@@ -150,6 +181,7 @@ fn describe(name: String, metadata: &Metadata) -> Entry {
         name,
         size: metadata.is_file().then_some(metadata.len()),
         modified: since.and_then(|since| u64::try_from(since.as_millis()).ok()),
+        omitted: None,
     }
 }
 
@@ -187,10 +219,9 @@ mod tests {
     #[test]
     fn only_ordinary_files_and_folders_are_listed() {
         let (_dir, folder) = shared();
-        let (entries, more) = folder.list("", None).unwrap();
+        let entries = folder.describe_all("", &folder.list("", false).unwrap()).unwrap();
         let seen: Vec<_> = entries.iter().map(|e| (e.name.as_str(), e.size)).collect();
-        assert_eq!((seen, more), (vec![("a.txt", Some(5)), ("b", None)], false));
-        assert_eq!(folder.list("", Some("a.txt")).unwrap().0.len(), 1);
+        assert_eq!(seen, [("a.txt", Some(5)), ("b", None)]);
     }
 
     #[test]
@@ -210,7 +241,7 @@ mod tests {
             assert!(folder.read(path).is_err(), "{path}");
         }
         for path in ["..", "up", "/", "b/../..", "a.txt"] {
-            assert!(folder.list(path, None).is_err(), "{path}");
+            assert!(folder.list(path, true).is_err(), "{path}");
         }
         assert!(folder.read("a.txt").is_ok());
     }
@@ -237,16 +268,42 @@ mod tests {
         assert_ne!(folder.fingerprint(""), before);
     }
 
+    #[cfg(unix)]
     #[test]
-    fn a_large_folder_is_listed_in_parts() {
-        let dir = tempfile::tempdir().unwrap();
-        for number in 0..MAX_ENTRIES + 3 {
-            fs::write(dir.path().join(format!("{number:05}")), "").unwrap();
+    fn odd_names_are_listed_and_read_and_what_is_not_shared_is_told() {
+        use std::os::unix::ffi::OsStrExt;
+        let (dir, folder) = shared();
+        let root = dir.path().join("root");
+        let odd = [&b"back\\slash"[..], b"latin\xe9", b"\\x2Esecret"];
+        for name in odd {
+            fs::write(root.join(OsStr::from_bytes(name)), name).unwrap();
         }
-        let folder = Folder::open(dir.path(), false, false).unwrap();
-        let (first, more) = folder.list("", None).unwrap();
-        assert!(more && first.len() == MAX_ENTRIES);
-        let (rest, more) = folder.list("", first.last().map(|e| e.name.as_str())).unwrap();
-        assert_eq!((rest.len(), more), (3, false));
+        let listed = folder.list("", true).unwrap();
+        let names: Vec<_> = listed
+            .iter()
+            .filter(|f| f.omitted.is_none())
+            .map(|f| &f.name[..])
+            .collect();
+        let shown = ["\\x5Cx2Esecret", "a.txt", "b", "back\\slash", "latin\\xE9"];
+        assert_eq!(names, shown);
+        for (name, content) in [(shown[3], odd[0]), (shown[4], odd[1]), (shown[0], odd[2])] {
+            let mut read = Vec::new();
+            io::Read::read_to_end(&mut folder.read(name).unwrap(), &mut read).unwrap();
+            assert_eq!(read, content, "{name}");
+        }
+        let links: Vec<_> = listed
+            .iter()
+            .filter(|f| f.omitted.is_some())
+            .map(|f| &f.name[..])
+            .collect();
+        assert_eq!(links, ["link", "up"]);
+        assert!(folder.read("\\x2Esecret").is_err(), "a hidden name by another spelling");
+    }
+
+    #[test]
+    fn a_hidden_name_is_refused_with_its_reason() {
+        let (_dir, folder) = shared();
+        let error = folder.create("b/.bashrc").unwrap_err();
+        assert!(explain(&error).1.contains("begin with a dot"), "{error}");
     }
 }

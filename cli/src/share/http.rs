@@ -1,14 +1,16 @@
 //! The one port: the page, `/config.json` that tells it whom to call, and the relay for whoever asks for a WebSocket.
 
 use super::assets;
+use super::guesses::Guesses;
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, ORIGIN, UPGRADE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 const HTML_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
     img-src 'self' data: blob:; connect-src 'self' ws: wss:; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
@@ -26,6 +28,7 @@ pub(super) struct Door {
     pub(super) host_name: String,
     /// `/config.json`.
     pub(super) config: serde_json::Value,
+    pub(super) guesses: Guesses,
 }
 
 /// The page in front of the relay.
@@ -59,7 +62,10 @@ async fn answer(State(door): State<Arc<Door>>, mut request: Request, next: Next)
             Ok(()) => file("application/json", door.config.to_string().into_bytes()),
             Err(refusal) => refusal.into_response(),
         },
-        "/healthz" => next.run(request).await,
+        "/healthz" => match door.check_client(&request) {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
+        },
         path => match assets::find(path) {
             Some((kind, content)) => file(kind, content),
             None => (StatusCode::NOT_FOUND, "There is no such page here.\n").into_response(),
@@ -109,12 +115,20 @@ impl Door {
                 false => Err((StatusCode::FORBIDDEN, "Pages of other addresses may not connect.\n")),
             };
         };
-        let given = given_token(request);
-        match given {
-            Some(given) if same(&given, token) => Ok(()),
-            Some(_) => Err((StatusCode::UNAUTHORIZED, "wrong-token\n")),
-            None => Err((StatusCode::UNAUTHORIZED, "missing-token\n")),
+        let Some(given) = given_token(request) else {
+            return Err((StatusCode::UNAUTHORIZED, "missing-token\n"));
+        };
+        let remote = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let from = remote.map_or(Ipv6Addr::UNSPECIFIED.into(), |info| info.0.ip());
+        if !self.guesses.may_try(from, Instant::now()) {
+            let reason = "Too many wrong tokens came from this address; try again in some seconds.\n";
+            return Err((StatusCode::TOO_MANY_REQUESTS, reason));
         }
+        if same(&given, token) {
+            return Ok(());
+        }
+        self.guesses.failed(from, Instant::now());
+        Err((StatusCode::UNAUTHORIZED, "wrong-token\n"))
     }
 }
 
@@ -178,6 +192,7 @@ mod tests {
             token: token.map(str::to_owned),
             host_name: "studio".into(),
             config: serde_json::Value::Null,
+            guesses: Guesses::default(),
         }
     }
 
@@ -199,6 +214,21 @@ mod tests {
         let header = [(axum::http::header::AUTHORIZATION, "Bearer a b/c")];
         assert!(door.check_client(&request("/", &header)).is_ok());
         assert_eq!(percent_decode(&percent_encode("a b/ü%&")), "a b/ü%&");
+    }
+
+    #[test]
+    fn whoever_guesses_has_to_wait_even_with_the_right_one() {
+        let door = door(Some("right"));
+        let refused = |uri| door.check_client(&request(uri, &[])).unwrap_err().0;
+        assert_eq!(refused("/"), StatusCode::UNAUTHORIZED);
+        let tries = (0..100).take_while(|_| refused("/?token=wrong") == StatusCode::UNAUTHORIZED);
+        assert_eq!(tries.count(), 10);
+        assert_eq!(refused("/?token=right"), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(
+            refused("/"),
+            StatusCode::UNAUTHORIZED,
+            "without one, it can only be asked for"
+        );
     }
 
     #[test]

@@ -4,9 +4,13 @@ mod address;
 mod assets;
 mod downloads;
 mod folder;
+mod guesses;
 mod http;
+mod listings;
+mod names;
 mod room;
 mod session;
+mod token;
 mod uploads;
 
 use crate::args::ShareArgs;
@@ -18,6 +22,7 @@ use crosspeer::{IceServer, Proxy};
 use crosspeer_native::{Config, PeerManager};
 use crosspeer_relay::{Hub, RelayConfig};
 use folder::Folder;
+use guesses::Guesses;
 use http::Door;
 use room::Room;
 use serde_json::json;
@@ -32,9 +37,14 @@ use uuid::Uuid;
 
 /// How often it is looked who is at the relay.
 const LOOK: Duration = Duration::from_millis(250);
+/// Bytes of the largest message that is taken: a block of a file, or the longest of the catalog, with room to spare.
+const MAX_MESSAGE: u64 = 1 << 20;
+/// Bytes of a visitor's messages that wait for the disk.
+const MAX_WAITING: usize = 4 << 20;
 
 /// Runs until interrupted.
-pub(crate) async fn run(args: ShareArgs, output: &Output) -> Result<()> {
+pub(crate) async fn run(mut args: ShareArgs, output: &Output) -> Result<()> {
+    args.token = token::token(&args)?;
     crosspeer_relay::raise_file_limit();
     let folder = Folder::open(&args.dir, args.hidden, args.read_only);
     let folder = folder.map_err(|e| Failure::local(args.dir.display(), e))?;
@@ -47,10 +57,12 @@ pub(crate) async fn run(args: ShareArgs, output: &Output) -> Result<()> {
         name: args.name.clone().unwrap_or_else(address::host_name),
         role: Role::Folder,
     };
+    let key = Uuid::new_v4().simple().to_string();
+    hub.reserve(own.uuid, &key);
     let door = door(&args, &own, listen);
     let service = http::router(door, hub.router()).into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(axum::serve(listener, service).into_future());
-    let peers = join(&args, &own, listen).await?;
+    let peers = join(&args, &own, listen, &key).await?;
     announce(&args, &own, listen, output);
     let shared = Shared {
         room: Arc::new(Room::new(hub.clone(), own)),
@@ -84,7 +96,7 @@ async fn serve(peers: &PeerManager, shared: &Shared) -> Result<()> {
     }
 }
 
-async fn join(args: &ShareArgs, own: &Participant, listen: SocketAddr) -> Result<PeerManager> {
+async fn join(args: &ShareArgs, own: &Participant, listen: SocketAddr, key: &str) -> Result<PeerManager> {
     let mut config = Config::default();
     config.uuid = Some(own.uuid);
     config.name = Some(own.name.clone());
@@ -92,9 +104,10 @@ async fn join(args: &ShareArgs, own: &Participant, listen: SocketAddr) -> Result
     config.proxy = Proxy::None; // it is this very process
     config.ice_servers = args.stun.iter().map(IceServer::new).collect();
     config.ice_servers.extend(args.turn.servers());
+    (config.max_message_bytes, config.receive_buffer_bytes) = (MAX_MESSAGE, MAX_WAITING);
     let token = args.token.as_deref().map(http::percent_encode);
-    let query = token.map_or_else(String::new, |token| format!("?token={token}"));
-    let url = format!("ws://{}/relay{query}", address::own(listen));
+    let token = token.map_or_else(String::new, |token| format!("&token={token}"));
+    let url = format!("ws://{}/relay?key={key}{token}", address::own(listen));
     Ok(PeerManager::join(&url, config).await?)
 }
 
@@ -113,6 +126,7 @@ fn door(args: &ShareArgs, own: &Participant, listen: SocketAddr) -> Door {
     Door {
         token: args.token.clone(),
         host_name: address::host_name(),
+        guesses: Guesses::default(),
         config: json!({
             "uuid": own.uuid,
             "name": own.name,
@@ -144,7 +158,10 @@ fn announce(args: &ShareArgs, own: &Participant, listen: SocketAddr, output: &Ou
         output.note("this computer only; for others add --listen 0.0.0.0:8700");
     }
     if others.len() + usize::from(!listen.ip().is_loopback()) > 0 && args.token.is_none() {
-        output.note("whoever reaches that address may read the folder; --token keeps others out");
+        let may = if args.read_only { "" } else { " and put files into it" };
+        output.note(format_args!(
+            "whoever reaches that address may read the folder{may}; leave out --no-token to keep others out"
+        ));
     }
     output.note(format_args!("sharing {}; end with Ctrl-C", args.dir.display()));
 }

@@ -2,6 +2,7 @@
 
 use super::downloads::Downloads;
 use super::folder::{Folder, explain};
+use super::listings::Listings;
 use super::room::{News, Room};
 use super::uploads::Uploads;
 use crate::intake::Intake;
@@ -36,6 +37,7 @@ pub(super) struct Session {
     shared: Shared,
     downloads: Downloads,
     uploads: Intake<Uploads>,
+    listings: Listings,
     /// Whether it speaks the catalog protocol.
     greeted: bool,
     /// The folder on its screen, and what that looked like.
@@ -50,6 +52,7 @@ impl Session {
             downloads: Downloads::new(peer, shared.clone()),
             uploads: Intake::new(Uploads::new(peer, shared.clone())),
             connection,
+            listings: Listings::default(),
             shared,
             greeted: false,
             watched: None,
@@ -116,7 +119,25 @@ impl Session {
     async fn answer(&mut self, message: Catalog) -> Result<(), Error> {
         match message {
             Catalog::Hello { name, .. } => self.welcome(name).await,
-            Catalog::List { request, path, after } => self.list(request, path, after.as_deref()).await,
+            Catalog::List {
+                request,
+                path,
+                after,
+                all,
+                quiet,
+            } => {
+                let folder = self.shared.folder.clone();
+                let part = block_in_place(|| self.listings.part(&folder, &path, after.as_deref(), all));
+                if after.is_none() && !quiet {
+                    let fingerprint = block_in_place(|| folder.fingerprint(&path));
+                    self.watched = Some((path, fingerprint));
+                }
+                self.send(&match part {
+                    Ok((entries, more)) => Catalog::Listing { request, entries, more },
+                    Err(error) => refused(request, &error),
+                })
+                .await
+            }
             Catalog::Get { request, path } => {
                 let answer = match block_in_place(|| self.shared.folder.describe(&path)) {
                     Ok(entry) => self.downloads.offer(request, path, entry),
@@ -163,19 +184,6 @@ impl Session {
             self.send(&snippet).await?;
         }
         Ok(())
-    }
-
-    async fn list(&mut self, request: u32, path: String, after: Option<&str>) -> Result<(), Error> {
-        let folder = self.shared.folder.clone();
-        let answer = match block_in_place(|| folder.list(&path, after)) {
-            Ok((entries, more)) => Catalog::Listing { request, entries, more },
-            Err(error) => refused(request, &error),
-        };
-        if after.is_none() {
-            let fingerprint = block_in_place(|| folder.fingerprint(&path));
-            self.watched = Some((path, fingerprint));
-        }
-        self.send(&answer).await
     }
 
     async fn look_again(&mut self) -> Result<(), Error> {

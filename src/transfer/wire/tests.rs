@@ -47,7 +47,11 @@ fn every_control_message_survives_the_wire() {
             id: u32::MAX,
             received: u64::MAX,
         },
-        ToSender::Done { id: 3 },
+        ToSender::Done { id: 3, name: None },
+        ToSender::Done {
+            id: 3,
+            name: Some("a/b (1).txt".into()),
+        },
         ToSender::Kept { id: 5 },
         ToSender::Lost {
             id: 6,
