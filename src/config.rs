@@ -39,6 +39,17 @@ impl IceServer {
     }
 }
 
+/// Which paths to a peer may be taken, as WebRTC's `RTCIceTransportPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum IceTransportPolicy {
+    /// Any: the best.
+    #[default]
+    All,
+    /// Only those through a TURN server, so that the peer does not learn this host's addresses.
+    Relay,
+}
+
 /// How a `wss://` relay is verified. In a browser the browser decides and these are ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -114,6 +125,9 @@ pub struct Config {
     pub reconnect: Reconnect,
     /// STUN and TURN servers. Default ProxyStore's `stun:stun.l.google.com:19302`; empty uses none.
     pub ice_servers: Vec<IceServer>,
+    /// Which paths to a peer may be taken. Default all. [`IceTransportPolicy::Relay`] needs a TURN server among
+    /// `ice_servers`.
+    pub ice_transport_policy: IceTransportPolicy,
     /// The longest wait for STUN and TURN servers before set-up goes on without them, both sides together (each waits
     /// half as long). Default 1 s.
     pub gather_timeout: Duration,
@@ -167,6 +181,7 @@ impl Default for Config {
             proxy: Proxy::default(),
             reconnect: Reconnect::default(),
             ice_servers: vec![IceServer::new("stun:stun.l.google.com:19302")],
+            ice_transport_policy: IceTransportPolicy::All,
             gather_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(30),
             dead_after: Duration::from_secs(8),

@@ -215,6 +215,11 @@ impl<P: Platform> Driver<P> {
                         shared.set_kind(crosspeer, confirms);
                     }
                 }
+                Output::Largest(id, bytes) => {
+                    if let Some(shared) = self.links.get(id) {
+                        shared.set_largest(bytes);
+                    }
+                }
                 Output::Deliver(id, message) => {
                     let discarded = match self.links.get(id) {
                         Some(shared) => self.hub.deliver(shared, message),
@@ -242,11 +247,12 @@ impl<P: Platform> Driver<P> {
         let ended = error.is_some();
         if let Some(shared) = self.links.get(id) {
             shared.set_state(state, error);
-            if state == State::Connected && shared.is_incoming() {
-                self.hub.push_incoming(shared);
+            if state == State::Connected {
+                self.hub.push_connected(shared);
             }
         }
         if ended && let Some(shared) = self.links.remove(id) {
+            self.hub.forget_connected(&shared);
             self.consumed(id, shared.take_unreported());
         }
     }

@@ -66,7 +66,7 @@ pub mod sim;
 pub mod transfer;
 mod wire;
 
-pub use config::{Config, IceServer, Proxy, Reconnect, TlsOptions};
+pub use config::{Config, IceServer, IceTransportPolicy, Proxy, Reconnect, TlsOptions};
 pub use error::{Error, Result, Stage};
 pub use handle::{Asking, PeerConnection, PeerManager, RelayClient};
 pub use link::{LinkId, State};

@@ -8,6 +8,7 @@ use crate::router::{Mode, Request};
 use crate::{Config, RelayState, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A registration at the relay: sends and receives the messages that connect peers. A lost relay is registered at
@@ -45,6 +46,14 @@ impl RelayClient {
     /// [`crate::Error::Displaced`] when the relay refused for good.
     pub fn registered(&self) -> Asking {
         self.node.ask(Request::Registered { timeout: None })
+    }
+
+    /// [`RelayClient::registered`] with its own limit in place of `connect_timeout`.
+    ///
+    /// # Errors
+    /// As [`RelayClient::registered`].
+    pub fn registered_timeout(&self, timeout: Duration) -> Asking {
+        self.node.ask(Request::Registered { timeout: Some(timeout) })
     }
 
     /// Whether the relay has this client registered now.

@@ -28,6 +28,7 @@ struct Inner {
     hub: Arc<Hub>,
     shared: Arc<Shared>,
     timeout: Duration,
+    max_message_bytes: u64,
     origin: Origin,
     claimed: AtomicBool,
 }
@@ -171,6 +172,17 @@ impl PeerConnection {
         self.inner.shared.confirms()
     }
 
+    /// Bytes of the largest message that can be sent: this side's limit or, once it is known, the peer's if it is smaller.
+    pub fn max_message_bytes(&self) -> u64 {
+        let own = self.inner.max_message_bytes;
+        self.inner.shared.largest().map_or(own, |largest| largest.min(own))
+    }
+
+    /// A number that no other connection of this manager or relay client has.
+    pub fn id(&self) -> u64 {
+        self.link().0
+    }
+
     /// The platform's peer connection that carries it now, for whoever wants to look at that one's own statistics.
     pub fn rtc_id(&self) -> Option<RtcId> {
         self.inner.shared.rtc()
@@ -227,6 +239,7 @@ impl Inner {
             hub: node.hub.clone(),
             shared,
             timeout: node.config.connect_timeout,
+            max_message_bytes: node.config.max_message_bytes,
             origin,
             claimed: AtomicBool::new(origin != Origin::Managed),
         }

@@ -78,6 +78,8 @@ pub(crate) struct Hub {
     /// Connections made by hand that the driver has not seen yet.
     adopted: Mutex<Vec<Arc<Shared>>>,
     incoming: Mutex<VecDeque<Arc<Shared>>>,
+    /// What is up.
+    connected: Mutex<Vec<Arc<Shared>>>,
     /// Whether connections are accepted, so that their messages are kept apart from the first on.
     accepts: AtomicBool,
     relay: Mutex<VecDeque<PeerConnectionMessage>>,
@@ -102,6 +104,8 @@ struct Status {
     peer: Option<Uuid>,
     crosspeer: Option<bool>,
     confirms: bool,
+    /// Bytes of the largest message that the peer takes, if it says so.
+    largest: Option<u64>,
     rtc: Option<RtcId>,
     error: Option<Error>,
     messages: VecDeque<Message>,
@@ -119,6 +123,7 @@ impl Hub {
             ready: Mutex::default(),
             adopted: Mutex::default(),
             incoming: Mutex::default(),
+            connected: Mutex::default(),
             accepts: AtomicBool::new(false),
             relay: Mutex::default(),
             relay_state: Mutex::new(RelayState::Connecting(None)),
@@ -152,6 +157,14 @@ impl Hub {
         until(&self.arrived, || match self.try_recv(caller) {
             Some(message) => Some(Ok(message)),
             None => self.end_of_calls().map(Err),
+        })
+    }
+
+    /// [`Hub::recv`], until everything has ended: connections outlive the relay.
+    pub(crate) fn recv_to_the_end(&self, caller: &Caller) -> impl Future<Output = Result<(Uuid, Message)>> {
+        until(&self.arrived, || match self.try_recv(caller) {
+            Some(message) => Some(Ok(message)),
+            None => lock(&self.ended).clone().map(Err),
         })
     }
 
@@ -270,7 +283,29 @@ impl Hub {
         matches!(*lock(&self.relay_state), RelayState::Registered)
     }
 
-    pub(crate) fn push_incoming(&self, shared: &Arc<Shared>) {
+    /// A connection is up.
+    pub(crate) fn push_connected(&self, shared: &Arc<Shared>) {
+        let mut connected = lock(&self.connected);
+        if connected.iter().any(|known| Arc::ptr_eq(known, shared)) {
+            return;
+        }
+        connected.push(shared.clone());
+        drop(connected);
+        if shared.is_incoming() {
+            self.push_incoming(shared);
+        }
+    }
+
+    /// It has ended.
+    pub(crate) fn forget_connected(&self, shared: &Arc<Shared>) {
+        lock(&self.connected).retain(|known| !Arc::ptr_eq(known, shared));
+    }
+
+    pub(crate) fn connected(&self) -> Vec<Arc<Shared>> {
+        lock(&self.connected).clone()
+    }
+
+    fn push_incoming(&self, shared: &Arc<Shared>) {
         let mut incoming = lock(&self.incoming);
         let forgone = if incoming.len() == INCOMING {
             incoming.pop_front()
@@ -304,16 +339,19 @@ impl Hub {
                 .filter(|shared| shared.lock().claims == 0)
                 .for_each(|shared| self.claim(shared));
         }
-        until(&self.called, || match lock(&self.incoming).pop_front() {
-            Some(shared) => Some(Ok(shared)),
-            None => self.end_of_calls().map(Err),
-        })
-        .await
-        .inspect(|shared| {
+        self.next_incoming().await.inspect(|shared| {
             // One that was being set up when this was first called.
             if shared.lock().claims == 0 {
                 self.claim(shared);
             }
+        })
+    }
+
+    /// The next connection that a peer has made.
+    pub(crate) fn next_incoming(&self) -> impl Future<Output = Result<Arc<Shared>>> {
+        until(&self.called, || match lock(&self.incoming).pop_front() {
+            Some(shared) => Some(Ok(shared)),
+            None => self.end_of_calls().map(Err),
         })
     }
 
@@ -343,6 +381,7 @@ impl Shared {
             peer,
             crosspeer: None,
             confirms: false,
+            largest: None,
             rtc: None,
             error: None,
             messages: VecDeque::new(),
@@ -394,6 +433,14 @@ impl Shared {
 
     pub(crate) fn confirms(&self) -> bool {
         self.lock().confirms
+    }
+
+    pub(crate) fn set_largest(&self, bytes: u64) {
+        self.lock().largest = Some(bytes);
+    }
+
+    pub(crate) fn largest(&self) -> Option<u64> {
+        self.lock().largest
     }
 
     pub(crate) fn set_rtc(&self, rtc: RtcId) {

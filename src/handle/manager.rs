@@ -40,6 +40,14 @@ impl PeerManager {
         self.node.ask(Request::Registered { timeout: None })
     }
 
+    /// [`PeerManager::registered`] with its own limit in place of `connect_timeout`.
+    ///
+    /// # Errors
+    /// As [`PeerManager::registered`].
+    pub fn registered_timeout(&self, timeout: Duration) -> Asking {
+        self.node.ask(Request::Registered { timeout: Some(timeout) })
+    }
+
     /// Whether the relay has this peer registered now. Open connections do not need it.
     pub fn is_registered(&self) -> bool {
         self.node.hub.is_registered()
@@ -111,6 +119,14 @@ impl PeerManager {
         self.node.hub.recv(&self.node.caller).await
     }
 
+    /// [`PeerManager::recv`] that goes on when the relay has ended for good: what is connected then still sends.
+    ///
+    /// # Errors
+    /// [`crate::Error::Closed`] after [`PeerManager::close`].
+    pub async fn recv_to_the_end(&self) -> Result<(Uuid, Message)> {
+        self.node.hub.recv_to_the_end(&self.node.caller).await
+    }
+
     /// The connection to a peer, made if there is none, once it is up.
     ///
     /// # Errors
@@ -138,6 +154,25 @@ impl PeerManager {
     pub async fn accept(&self) -> Result<PeerConnection> {
         let shared = self.node.hub.accept().await?;
         Ok(PeerConnection::accepted(&self.node, shared))
+    }
+
+    /// The next connection that another peer has made, once it is up, as [`PeerManager::connect`] gives it: its messages
+    /// go to [`PeerManager::recv`] until its own is called, and dropping it closes nothing. Use this or
+    /// [`PeerManager::accept`], which see.
+    ///
+    /// # Errors
+    /// As [`PeerManager::accept`].
+    pub async fn next_incoming(&self) -> Result<PeerConnection> {
+        let shared = self.node.hub.next_incoming().await?;
+        Ok(PeerConnection::managed(&self.node, shared))
+    }
+
+    /// The connections that are up now, whoever has made them.
+    pub fn connections(&self) -> Vec<PeerConnection> {
+        let connected = self.node.hub.connected().into_iter();
+        connected
+            .map(|shared| PeerConnection::managed(&self.node, shared))
+            .collect()
     }
 
     /// ProxyStore's name of [`PeerManager::connect`].

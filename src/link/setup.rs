@@ -266,6 +266,8 @@ impl Link {
         }
         cx.out
             .push_back(Output::Kind(self.id, self.agreed.crosspeer, self.agreed.confirms));
+        let largest = self.agreed.max_message.map(|bytes| Output::Largest(self.id, bytes));
+        cx.out.extend(largest);
     }
 
     /// Whether our own offer is made, or out, and not answered.

@@ -72,6 +72,8 @@ pub enum Output {
     State(LinkId, State, Option<Error>),
     /// Whether a link's peer is of our own kind has become known, and whether both programs confirm plain messages.
     Kind(LinkId, bool, bool),
+    /// The bytes of the largest message that a link's peer takes, if it says so, have become known.
+    Largest(LinkId, u64),
     /// A message for the user.
     Deliver(LinkId, Message),
     /// A message of the relay for the user ([`Mode::Manual`]).

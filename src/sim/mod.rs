@@ -474,7 +474,7 @@ impl World {
                     let twice = peer.replies.insert(request, result);
                     debug_assert!(twice.is_none() || request.0 == 0, "answered twice");
                 }
-                Output::Kind(..) | Output::RelayMessage(_) | Output::Relay(_) => {}
+                Output::Kind(..) | Output::Largest(..) | Output::RelayMessage(_) | Output::Relay(_) => {}
             }
         }
     }

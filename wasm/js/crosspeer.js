@@ -1,34 +1,18 @@
 // The classes of the package: a thin layer over the wasm module, which holds all rules. Here are only JavaScript's own
 // comforts: events, iterators, `Blob`, `bufferedAmount`, disposal, options. Types and documentation are in index.d.ts.
 
-import initWasm, { Handle } from "./crosspeer_wasm.js";
+import { Handle } from "./crosspeer_wasm.js";
+import { CrosspeerError, invalid, isPromise, translate } from "./errors.js";
+import { load, locateBy } from "./load.js";
+import { checkOptions, time } from "./options.js";
+import { Outbox } from "./outbox.js";
+import { fromWire, toWire } from "./relay_message.js";
+import { Source } from "./source.js";
 
-/** What `init` loads where it is given nothing; node.js replaces it. */
-let locate = () => undefined;
-let loading;
-
-/** Says where the wasm module is, for surroundings that cannot fetch it from beside this file. */
-export function locateBy(find) {
-  locate = find;
-}
+export { CrosspeerError, locateBy };
 
 export function init(source) {
-  loading ??= (async () => {
-    const module_or_path = (await source) ?? (await locate());
-    await initWasm(module_or_path === undefined ? undefined : { module_or_path });
-  })().catch((error) => {
-    loading = undefined; // the next call tries again
-    throw new CrosspeerError(`the wasm module cannot be loaded: ${error?.message ?? error}`, "platform", error);
-  });
-  return loading;
-}
-
-export class CrosspeerError extends Error {
-  constructor(message, code, cause) {
-    super(message, cause === undefined ? undefined : { cause });
-    this.name = "CrosspeerError";
-    this.code = code;
-  }
+  return load(source);
 }
 
 export class PeerMessageEvent extends Event {
@@ -39,6 +23,13 @@ export class PeerMessageEvent extends Event {
   }
 }
 
+export class PeerConnectionEvent extends Event {
+  constructor(type, { connection }) {
+    super(type);
+    this.connection = connection;
+  }
+}
+
 export class RelayMessageEvent extends Event {
   constructor(type, { message }) {
     super(type);
@@ -46,225 +37,46 @@ export class RelayMessageEvent extends Event {
   }
 }
 
-/** The wasm module's plain errors become ours; a signal's reason stays what it is. */
-function translate(error) {
-  return error instanceof Error && !(error instanceof CrosspeerError) && typeof error.code === "string"
-    ? new CrosspeerError(error.message, error.code)
-    : error;
-}
-
-function invalid(text) {
-  return new CrosspeerError(`invalid argument: ${text}`, "invalid-input");
-}
-
-/** What the wasm module does, with its errors made ours. */
-async function ours(doing) {
-  try {
-    return await doing;
-  } catch (error) {
-    throw translate(error);
+export class RelayStateEvent extends Event {
+  constructor(type, { state, reason }) {
+    super(type);
+    this.state = state;
+    this.reason = reason;
   }
 }
 
-/** Asks a handle of the wasm module for something that has to be waited for. */
-async function call(handle, name, { signal, timeout } = {}, data, peer) {
+/** Asks a handle of the wasm module for something; the result, or a promise of it where it has to be waited for. */
+function call(handle, name, { signal, timeout } = {}, data, peer) {
+  const rethrow = (error) => {
+    throw signal?.aborted && error === signal.reason ? error : translate(error);
+  };
   const limit = timeout === undefined ? timeout : time("timeout", timeout);
-  return ours(handle.call(name, signal, limit, data, peer));
+  try {
+    const result = handle.call(name, signal, limit, data, peer);
+    return isPromise(result) ? result.catch(rethrow) : result;
+  } catch (error) {
+    rethrow(error);
+  }
 }
 
-const MONTH = 31 * 24 * 3600 * 1000;
-
-/** A time in milliseconds. `Infinity` and whatever else is longer than a month is a month. */
-function time(key, value) {
-  if (typeof value === "number" && value >= 0) return Math.min(value, MONTH);
-  throw invalid(`\`${key}\` must be a number of milliseconds, 0 or more`);
-}
-
-const upTo = (most) => (key, value) => {
-  if (typeof value === "number" && value >= 0 && value <= most) return value;
-  throw invalid(`\`${key}\` must be a number from 0 to ${most}`);
-};
-
-const of = (type, what) => (key, value) => {
-  if (typeof value === type) return value;
-  throw invalid(`\`${key}\` must be ${what}`);
-};
-
-const string = of("string", "a string");
-
-/** `RTCIceServer[]` as the wasm module takes it: `[username, credential, ...urls]` for each. */
-function iceServers(key, value) {
-  if (!Array.isArray(value)) throw invalid("`iceServers` must be an array");
-  return value.map((server) => {
-    const texts = (list) => [].concat(list).filter((text) => typeof text === "string");
-    const urls = texts(server?.urls);
-    if (urls.length === 0) throw invalid("an entry of `iceServers` has no `urls`");
-    return [texts(server.username)[0], texts(server.credential)[0], ...urls];
-  });
-}
-
-/** How each option is checked. */
-const OPTIONS = {
-  name: string,
-  uuid: string,
-  channels: upTo(0xffff),
-  iceServers,
-  gatherTimeout: time,
-  connectTimeout: time,
-  deadAfter: time,
-  closeTimeout: time,
-  reconnectInitial: time,
-  reconnectMax: time,
-  maxMessageBytes: upTo(Number.MAX_SAFE_INTEGER),
-  receiveBufferBytes: upTo(0xffffffff),
-  chunkBytes: upTo(0xffffffff),
-  ordered: of("boolean", "true or false"),
-  signal: () => {},
-};
-
-/** Opens a handle of the wasm module, at this relay. A key that is not known is an error: it is a misspelt one. */
+/** Opens a handle of the wasm module, at this relay. The surroundings must have what it builds on. */
 async function open(isManager, url, options, ...needs) {
-  options.signal?.throwIfAborted();
-  await ready(...needs);
-  const checked = {};
-  for (const [key, value] of Object.entries(options)) {
-    if (value === undefined) continue;
-    if (!Object.hasOwn(OPTIONS, key)) throw invalid(`there is no option \`${key}\``);
-    checked[key] = OPTIONS[key](key, value);
-  }
-  return ours(Handle.open(isManager, String(url), checked, options.signal));
-}
-
-/** The fields of a relay message, and their names on the wire. */
-const FIELDS = {
-  sourceUuid: "source_uuid",
-  sourceName: "source_name",
-  peerUuid: "peer_uuid",
-  descriptionType: "description_type",
-  description: "description",
-};
-
-/** A relay message as on the wire. */
-function toWire(message) {
-  const wire = { message_type: "peer_connection", error: typeof message?.error === "string" ? message.error : null };
-  for (const [key, name] of Object.entries(FIELDS)) wire[name] = string(key, message?.[key]);
-  if (!["offer", "answer"].includes(wire.description_type)) {
-    throw invalid(`\`descriptionType\` is "${wire.description_type}", must be "offer" or "answer"`);
-  }
-  return JSON.stringify(wire);
-}
-
-function fromWire(text) {
-  const wire = JSON.parse(text);
-  const message = {};
-  for (const [key, name] of Object.entries(FIELDS)) message[key] = wire[name];
-  if (wire.error !== null) message.error = wire.error;
-  return message;
-}
-
-/** The surroundings must have what the wasm module builds on. */
-async function ready(...names) {
-  const missing = names.filter((name) => typeof globalThis[name] !== "function");
+  const begun = performance.now();
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const missing = needs.filter((name) => typeof globalThis[name] !== "function");
   if (missing.length > 0) {
     const text = `there is no ${missing.join(" and no ")} here: run this in a browser, or give globalThis one (see the README, Node)`;
     throw new CrosspeerError(text, "platform");
   }
-  await init();
-}
-
-/** What the wasm module takes: a string or a Uint8Array. A Blob has to be read first, which takes time. */
-function content(data) {
-  if (data instanceof ArrayBuffer) return new Uint8Array(data);
-  if (ArrayBuffer.isView(data)) {
-    return data instanceof Uint8Array ? data : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  }
-  if (typeof Blob !== "undefined" && data instanceof Blob) {
-    return data.arrayBuffer().then((buffer) => new Uint8Array(buffer));
-  }
-  if (typeof data === "string") return data;
-  throw invalid("a message is a string, Uint8Array, ArrayBuffer or Blob");
-}
-
-function sizeOf(data) {
-  return typeof data === "string" ? data.length : (data?.byteLength ?? data?.size ?? 0);
-}
-
-/** Keeps messages in the order of the calls, even where one has to be read first, and counts what waits. */
-class Outbox {
-  /** Settles when the last message that had to wait for its turn was handed over. */
-  #turn;
-  waiting = 0;
-
-  async send(data, hand) {
-    const size = sizeOf(data);
-    this.waiting += size;
-    try {
-      const message = content(data);
-      if (this.#turn || typeof message?.then === "function") {
-        await this.#inTurn(message, hand);
-      } else {
-        await hand(message);
-      }
-    } finally {
-      this.waiting -= size;
-    }
-  }
-
-  async #inTurn(message, hand) {
-    const before = this.#turn;
-    const handing = (async () => {
-      const read = await message;
-      await before;
-      return { sent: hand(read) }; // wrapped, so that it is not awaited here
-    })();
-    const turn = handing.catch(() => {});
-    this.#turn = turn;
-    turn.then(() => {
-      if (this.#turn === turn) this.#turn = undefined;
-    });
-    await (await handing).sent;
-  }
-}
-
-/** An event target that is fed by a loop from the first listener of a kind on. */
-class Source extends EventTarget {
-  #loops = new Map();
-  #handlers = new Map();
-
-  /** `next` gives the next event, or throws when there are no more. */
-  _feed(type, next) {
-    this.#loops.set(type, { next, running: false });
-    return this;
-  }
-
-  addEventListener(type, ...rest) {
-    super.addEventListener(type, ...rest);
-    this.#run(type);
-  }
-
-  _handler(type) {
-    return this.#handlers.get(type) ?? null;
-  }
-
-  _setHandler(type, handler) {
-    const old = this.#handlers.get(type);
-    if (old) this.removeEventListener(type, old);
-    this.#handlers.delete(type);
-    if (typeof handler === "function") {
-      this.#handlers.set(type, handler);
-      this.addEventListener(type, handler);
-    }
-  }
-
-  async #run(type) {
-    const loop = this.#loops.get(type);
-    if (!loop || loop.running) return;
-    loop.running = true;
-    try {
-      for (;;) this.dispatchEvent(await loop.next());
-    } catch {
-      // There are no more; `closed` says why.
-    }
+  const checked = checkOptions(options);
+  const limit = checked.connectTimeout ?? 30_000;
+  await load(undefined, signal, limit);
+  const left = Math.max(0, limit - (performance.now() - begun));
+  try {
+    return await Handle.open(isManager, String(url), checked, signal, left);
+  } catch (error) {
+    throw signal?.aborted && error === signal.reason ? error : translate(error);
   }
 }
 
@@ -284,24 +96,50 @@ async function* until(end, next) {
 
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 
-export class PeerManager extends Source {
-  #inner;
-  #outbox = new Map();
-
-  static async join(url, options = {}) {
-    return new PeerManager(await open(true, url, options, "WebSocket", "RTCPeerConnection"), KEY);
+/** What all classes have: messages one by one, an end, `on…` for these types of events. */
+class Endpoint extends Source {
+  static _handlers(...types) {
+    for (const type of types) {
+      Object.defineProperty(this.prototype, `on${type}`, {
+        configurable: true,
+        enumerable: true,
+        get() {
+          return this._handler(type);
+        },
+        set(handler) {
+          this._setHandler(type, handler);
+        },
+      });
+    }
   }
 
-  constructor(inner, key) {
+  [Symbol.asyncIterator]() {
+    return until("closed", () => this.recv());
+  }
+
+  [asyncDispose]() {
+    return this.close();
+  }
+}
+
+/** What has a registration at the relay. */
+class Registration extends Endpoint {
+  #inner;
+
+  constructor(inner) {
     super();
-    only(key, "PeerManager.join");
     this.#inner = inner;
-    this._feed("message", async () => new PeerMessageEvent("message", await this.recv()));
-    let relay = this.relayState;
-    this._feed("relaychange", async () => {
-      if (relay === "ended") throw relay;
-      relay = await call(this.#inner, "relayChanged", {}, relay);
-      return new Event("relaychange");
+    let seen = this.relayState;
+    const next = async (signal) => {
+      if (seen === "ended") throw seen;
+      seen = await call(inner, "relayChanged", { signal }, seen);
+      return seen;
+    };
+    this._feed(["relaychange", "registered", "unregistered"], next, (state) => {
+      const news = { state, reason: state === "registered" ? undefined : this.relayError };
+      for (const type of ["relaychange", state === "registered" ? state : "unregistered"]) {
+        this.dispatchEvent(new RelayStateEvent(type, news));
+      }
     });
   }
 
@@ -326,66 +164,118 @@ export class PeerManager extends Source {
     return error && translate(error);
   }
 
-  get onrelaychange() {
-    return this._handler("relaychange");
-  }
-
-  set onrelaychange(handler) {
-    this._setHandler("relaychange", handler);
-  }
-
   async reconnect(options) {
     await call(this.#inner, "reconnect", options);
   }
 
-  get onmessage() {
-    return this._handler("message");
+  async close(options) {
+    await call(this.#inner, "close", options);
+  }
+}
+
+/** Connections that have ended are forgotten when there are so many more than were up. */
+const SPARE = 16;
+
+export class PeerManager extends Registration {
+  #inner;
+  #messages;
+  #arrivals;
+  #outbox = new Map();
+  #maxMessageBytes;
+  /** The objects of connections, by their numbers: the same for as long as a connection lives. */
+  #known = new Map();
+  #most = SPARE;
+
+  static {
+    this._handlers("message", "connection", "relaychange", "registered", "unregistered");
   }
 
-  set onmessage(handler) {
-    this._setHandler("message", handler);
+  static async join(url, options = {}) {
+    const manager = new PeerManager(await open(true, url, options, "WebSocket", "RTCPeerConnection"), KEY);
+    manager.#maxMessageBytes = options.maxMessageBytes ?? 2 ** 30;
+    return manager;
+  }
+
+  constructor(inner, key) {
+    only(key, "PeerManager.join");
+    super(inner);
+    this.#inner = inner;
+    const ask = (name) => (signal) => call(inner, name, { signal });
+    this.#messages = this._feed(
+      ["message"],
+      ask("recv"),
+      ([from, data]) => this.dispatchEvent(new PeerMessageEvent("message", { from, data })),
+      ask("listen"),
+    );
+    this.#arrivals = this._feed(["connection"], ask("accept"), (handle) =>
+      this.dispatchEvent(new PeerConnectionEvent("connection", { connection: this.#connection(handle) })),
+    );
   }
 
   async send(peer, data, options) {
     let outbox = this.#outbox.get(peer);
     if (!outbox) this.#outbox.set(peer, (outbox = new Outbox()));
+    const hand = (data, options) => call(this.#inner, "send", options, data, peer);
+    const largest = async (options) => largestOf(await this.connect(peer, options));
     try {
-      await outbox.send(data, (data) => call(this.#inner, "send", options, data, peer));
+      const sending = outbox.send(data, options, hand, this.#maxMessageBytes, largest);
+      if (sending) await sending;
     } finally {
       if (outbox.waiting === 0) this.#outbox.delete(peer);
     }
   }
 
   async recv(options) {
-    const [from, data] = await call(this.#inner, "recv", options);
+    const [from, data] = await this.#messages.take(options?.signal);
     return { from, data };
   }
 
   async connect(peer, options) {
-    return new PeerConnection(await call(this.#inner, "connect", options, undefined, peer), KEY);
+    return this.#connection(await call(this.#inner, "connect", { signal: options?.signal }, undefined, peer));
+  }
+
+  async accept(options) {
+    return this.#connection(await this.#arrivals.take(options?.signal));
+  }
+
+  get connections() {
+    return new Map(this.#inner.get("connections").map((handle) => [handle.get("peer"), this.#connection(handle)]));
+  }
+
+  #connection(handle) {
+    const id = handle.get("id");
+    const known = this.#known.get(id);
+    if (known) {
+      handle.free();
+      return known;
+    }
+    if (this.#known.size >= this.#most) {
+      const ended = ["closed", "failed"];
+      for (const [id, { state }] of this.#known) if (ended.includes(state)) this.#known.delete(id);
+      this.#most = 2 * this.#known.size + SPARE;
+    }
+    const connection = new PeerConnection(handle, KEY);
+    this.#known.set(id, connection);
+    return connection;
   }
 
   async closeConnection(peer, options) {
     await call(this.#inner, "closeConnection", options, undefined, peer);
   }
-
-  async close(options) {
-    await call(this.#inner, "close", options);
-  }
-
-  [Symbol.asyncIterator]() {
-    return until("closed", () => this.recv());
-  }
-
-  [asyncDispose]() {
-    return this.close();
-  }
 }
 
-export class PeerConnection extends Source {
+let largestOf;
+
+export class PeerConnection extends Endpoint {
   #inner;
+  #messages;
   #outbox = new Outbox();
   #closed;
+
+  static {
+    this._handlers("message", "statechange");
+    largestOf = (connection) => connection.#inner.get("maxMessageBytes");
+  }
 
   constructor(client, options) {
     super();
@@ -399,15 +289,16 @@ export class PeerConnection extends Source {
       }
     }
     let seen = this.state;
-    this._feed("statechange", async () => {
+    const next = async (signal) => {
       if (seen === "closed" || seen === "failed") throw seen;
-      seen = await call(this.#inner, "changed", {}, seen);
-      return new Event("statechange");
-    });
-    this._feed("message", async () => {
-      const data = await this.recv();
-      return new PeerMessageEvent("message", { from: this.peer, data });
-    });
+      seen = await call(this.#inner, "changed", { signal }, seen);
+    };
+    this._feed(["statechange"], next, () => this.dispatchEvent(new Event("statechange")));
+    this.#messages = this._feed(
+      ["message"],
+      (signal) => call(this.#inner, "recv", { signal }),
+      (data) => this.dispatchEvent(new PeerMessageEvent("message", { from: this.peer, data })),
+    );
   }
 
   get state() {
@@ -427,23 +318,7 @@ export class PeerConnection extends Source {
   }
 
   get closed() {
-    return (this.#closed ??= call(this.#inner, "ended").then(translate));
-  }
-
-  get onmessage() {
-    return this._handler("message");
-  }
-
-  set onmessage(handler) {
-    this._setHandler("message", handler);
-  }
-
-  get onstatechange() {
-    return this._handler("statechange");
-  }
-
-  set onstatechange(handler) {
-    this._setHandler("statechange", handler);
+    return (this.#closed ??= Promise.resolve(call(this.#inner, "ended")).then(translate));
   }
 
   async sendOffer(peer, options) {
@@ -463,11 +338,17 @@ export class PeerConnection extends Source {
   }
 
   async send(data, options) {
-    await this.#outbox.send(data, (data) => call(this.#inner, "send", options, data));
+    const hand = (data, options) => call(this.#inner, "send", options, data);
+    const largest = async (options) => {
+      await this.ready(options);
+      return largestOf(this);
+    };
+    const sending = this.#outbox.send(data, options, hand, largestOf(this), largest);
+    if (sending) await sending;
   }
 
-  recv(options) {
-    return call(this.#inner, "recv", options);
+  async recv(options) {
+    return this.#messages.take(options?.signal);
   }
 
   async getStats() {
@@ -482,22 +363,16 @@ export class PeerConnection extends Source {
   async close(options) {
     await call(this.#inner, "close", options);
   }
-
-  [Symbol.asyncIterator]() {
-    return until("closed", () => this.recv());
-  }
-
-  [asyncDispose]() {
-    return this.close();
-  }
 }
 
 let inner;
 
-export class RelayClient extends Source {
+export class RelayClient extends Registration {
   #inner;
+  #messages;
 
   static {
+    this._handlers("message", "relaychange", "registered", "unregistered");
     inner = (client) => {
       if (!(client instanceof RelayClient)) {
         throw invalid("a RelayClient is needed");
@@ -511,57 +386,14 @@ export class RelayClient extends Source {
   }
 
   constructor(inner, key) {
-    super();
     only(key, "RelayClient.connect");
+    super(inner);
     this.#inner = inner;
-    this._feed("message", async () => new RelayMessageEvent("message", { message: await this.recv() }));
-    let relay = this.relayState;
-    this._feed("relaychange", async () => {
-      if (relay === "ended") throw relay;
-      relay = await call(this.#inner, "relayChanged", {}, relay);
-      return new Event("relaychange");
-    });
-  }
-
-  get uuid() {
-    return this.#inner.get("uuid");
-  }
-
-  get name() {
-    return this.#inner.get("name");
-  }
-
-  get registered() {
-    return this.#inner.get("registered");
-  }
-
-  get relayState() {
-    return this.#inner.get("relayState");
-  }
-
-  get relayError() {
-    const error = this.#inner.get("relayError");
-    return error && translate(error);
-  }
-
-  get onrelaychange() {
-    return this._handler("relaychange");
-  }
-
-  set onrelaychange(handler) {
-    this._setHandler("relaychange", handler);
-  }
-
-  async reconnect(options) {
-    await call(this.#inner, "reconnect", options);
-  }
-
-  get onmessage() {
-    return this._handler("message");
-  }
-
-  set onmessage(handler) {
-    this._setHandler("message", handler);
+    this.#messages = this._feed(
+      ["message"],
+      (signal) => call(inner, "recv", { signal }),
+      (text) => this.dispatchEvent(new RelayMessageEvent("message", { message: fromWire(text) })),
+    );
   }
 
   async send(message, options) {
@@ -569,19 +401,7 @@ export class RelayClient extends Source {
   }
 
   async recv(options) {
-    return fromWire(await call(this.#inner, "recv", options));
-  }
-
-  async close(options) {
-    await call(this.#inner, "close", options);
-  }
-
-  [Symbol.asyncIterator]() {
-    return until("closed", () => this.recv());
-  }
-
-  [asyncDispose]() {
-    return this.close();
+    return fromWire(await this.#messages.take(options?.signal));
   }
 }
 

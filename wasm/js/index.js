@@ -2,8 +2,10 @@ export {
   CrosspeerError,
   init,
   PeerConnection,
+  PeerConnectionEvent,
   PeerManager,
   PeerMessageEvent,
   RelayClient,
   RelayMessageEvent,
+  RelayStateEvent,
 } from "./crosspeer.js";

@@ -1,13 +1,14 @@
 //! The handles of [`crosspeer`], opened on this platform.
 
 use crate::Web;
+use crate::task::Task;
 use crosspeer::{Config, PeerConnection, Result};
 use std::ops::Deref;
-use wasm_bindgen_futures::spawn_local;
+use std::rc::Rc;
 
 /// [`crosspeer::PeerManager`] on this platform.
 #[derive(Debug, Clone)]
-pub struct PeerManager(crosspeer::PeerManager, Web);
+pub struct PeerManager(crosspeer::PeerManager, Web, Rc<Task>);
 
 impl PeerManager {
     /// Registers at the relay and is then ready for peers; the relay is tried until `connect_timeout` is over.
@@ -25,8 +26,13 @@ impl PeerManager {
     pub(crate) fn start(url: &str, config: Config) -> Result<Self> {
         let web = Web::new();
         let (manager, driver) = crosspeer::PeerManager::new(web.clone(), url, config)?;
-        spawn_local(driver.run());
-        Ok(Self(manager, web))
+        Ok(Self(manager, web, Task::spawn(driver.run())))
+    }
+
+    /// The driver, for whoever wants its answer at once.
+    #[cfg(feature = "js")]
+    pub(crate) fn driver(&self) -> &Rc<Task> {
+        &self.2
     }
 
     /// The browser's own object behind one of this manager's connections, while there is one: for its statistics.
@@ -45,7 +51,7 @@ impl Deref for PeerManager {
 
 /// [`crosspeer::RelayClient`] on this platform.
 #[derive(Debug, Clone)]
-pub struct RelayClient(crosspeer::RelayClient);
+pub struct RelayClient(crosspeer::RelayClient, Rc<Task>);
 
 impl RelayClient {
     /// Registers at the relay; it is tried until `connect_timeout` is over.
@@ -61,8 +67,13 @@ impl RelayClient {
     /// One that is yet to be registered.
     pub(crate) fn start(url: &str, config: Config) -> Result<Self> {
         let (client, driver) = crosspeer::RelayClient::new(Web::new(), url, config)?;
-        spawn_local(driver.run());
-        Ok(Self(client))
+        Ok(Self(client, Task::spawn(driver.run())))
+    }
+
+    /// The driver, for whoever wants its answer at once.
+    #[cfg(feature = "js")]
+    pub(crate) fn driver(&self) -> &Rc<Task> {
+        &self.1
     }
 }
 

@@ -18,6 +18,7 @@ mod listener;
 mod platform;
 mod rtc;
 mod socket;
+mod task;
 #[cfg(feature = "transfer")]
 mod transfer;
 

@@ -177,4 +177,38 @@ globalThis.peer = {
     await ask(link, { do: "end", bytes });
     return { setup, rate: bytes / 1048.576 / (performance.now() - start) };
   },
+
+  async burst({ peer, size, count }) {
+    const link = await end.link(peer);
+    await ask(link, { do: "hello" });
+    const message = new Uint8Array(size);
+    const loops = [];
+    for (let round = 0; round < 12; round++) {
+      const start = performance.now();
+      for (let i = 0; i < count; i++) await link.send(message);
+      const sent = performance.now();
+      await ask(link, { do: "end", bytes: count * size });
+      loops.push([((sent - start) * 1000) / count, ((performance.now() - start) * 1000) / count]);
+    }
+    loops.sort((a, b) => a[0] - b[0]);
+    return { loops: loops[6] };
+  },
+
+  /** Calls, and sends messages one after the other for so long, of each size; microseconds that one takes. */
+  async small({ peer, sizes, seconds }) {
+    const link = await end.link(peer);
+    await ask(link, { do: "hello" });
+    const times = [];
+    for (const size of sizes) {
+      const message = new Uint8Array(size);
+      let count = 0;
+      const start = performance.now();
+      for (; performance.now() - start < seconds * 1000; count += 100) {
+        for (let i = 0; i < 100; i++) await link.send(message);
+      }
+      await ask(link, { do: "end", bytes: count * size });
+      times.push(((performance.now() - start) * 1000) / count);
+    }
+    return { times };
+  },
 };

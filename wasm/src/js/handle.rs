@@ -1,7 +1,8 @@
 //! `PeerManager`, `RelayClient` and `PeerConnection`, as the wrapper sees them: one class.
 
 use super::settings::{config, millis};
-use super::{AbortSignal, JsResult, Promise, invalid, promise, thrown};
+use super::{AbortSignal, JsResult, invalid, promise, thrown};
+use crate::task::Task;
 use crate::{PeerManager, RelayClient};
 use crosspeer::relay::{PeerConnectionMessage, RelayMessage, parse_uuid};
 use crosspeer::{Asking, Message, PeerConnection, RelayState, State};
@@ -18,7 +19,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A manager, relay client or connection.
 #[wasm_bindgen]
 #[derive(Clone)]
-pub struct Handle(Rc<Kind>);
+pub struct Handle(Rc<Kind>, Rc<Task>);
 
 enum Kind {
     Manager(PeerManager),
@@ -39,22 +40,29 @@ struct Arguments {
 #[wasm_bindgen]
 impl Handle {
     /// [`PeerManager::join`], or [`RelayClient::connect`].
-    pub fn open(manager: bool, url: JsValue, options: JsValue, signal: Option<AbortSignal>) -> Promise {
+    /// What is left of `connect_timeout` counts: loading the module has taken some of it.
+    pub fn open(
+        manager: bool,
+        url: JsValue,
+        options: JsValue,
+        signal: Option<AbortSignal>,
+        left: f64,
+    ) -> JsResult<JsValue> {
         let open = async move {
             let (url, config) = (string(&url), config(&options)?);
-            let (kind, registered) = if manager {
+            let (kind, driver, registered) = if manager {
                 let manager = PeerManager::start(&url, config).map_err(thrown)?;
-                let registered = manager.registered();
-                (Kind::Manager(manager), registered)
+                let (driver, registered) = (Rc::clone(manager.driver()), manager.registered_timeout(millis(left)));
+                (Kind::Manager(manager), driver, registered)
             } else {
                 let client = RelayClient::start(&url, config).map_err(thrown)?;
-                let registered = client.registered();
-                (Kind::Client(client), registered)
+                let (driver, registered) = (Rc::clone(client.driver()), client.registered_timeout(millis(left)));
+                (Kind::Client(client), driver, registered)
             };
             registered.await.map_err(thrown)?;
-            Ok(Self(Rc::new(kind)).into())
+            Ok(Self(Rc::new(kind), driver).into())
         };
-        promise(signal, Box::pin(open))
+        promise(None, signal, Box::pin(open))
     }
 
     /// A connection that is yet to be connected, by hand.
@@ -63,7 +71,7 @@ impl Handle {
             return Err(unknown());
         };
         let connection = PeerConnection::new(client, channels).map_err(thrown)?;
-        Ok(Self(Rc::new(Kind::Connection(connection, None))))
+        Ok(self.with(connection, None))
     }
 
     /// What can be told at once.
@@ -76,6 +84,8 @@ impl Handle {
                     "state" => connection.state().as_str().into(),
                     "peer" => connection.peer().map_or(JsValue::UNDEFINED, text_of),
                     "isCrosspeer" => connection.is_crosspeer().into(),
+                    "id" => JsValue::from_f64(connection.id() as f64),
+                    "maxMessageBytes" => JsValue::from_f64(connection.max_message_bytes() as f64),
                     // The browser's own object behind it.
                     _ => manager
                         .as_ref()
@@ -84,17 +94,23 @@ impl Handle {
                 };
             }
         };
-        match string(key).as_str() {
-            "uuid" => text_of(uuid),
-            "name" => name.into(),
-            "registered" => (relay == RelayState::Registered).into(),
-            "relayState" => relay.as_str().into(),
+        match (string(key).as_str(), &*self.0) {
+            ("connections", Kind::Manager(manager)) => manager
+                .connections()
+                .into_iter()
+                .map(|connection| JsValue::from(self.with(connection, Some(manager.clone()))))
+                .collect::<Array>()
+                .into(),
+            ("uuid", _) => text_of(uuid),
+            ("name", _) => name.into(),
+            ("registered", _) => (relay == RelayState::Registered).into(),
+            ("relayState", _) => relay.as_str().into(),
             // Why it is not registered.
             _ => relay.error().cloned().map_or(JsValue::UNDEFINED, thrown),
         }
     }
 
-    /// What has to be waited for.
+    /// What may have to be waited for: its result, or a promise of it.
     pub fn call(
         &self,
         name: JsValue,
@@ -102,13 +118,19 @@ impl Handle {
         timeout: Option<f64>,
         data: JsValue,
         peer: JsValue,
-    ) -> Promise {
+    ) -> JsResult<JsValue> {
         let arguments = Arguments {
             peer,
             message: message(data),
             timeout: timeout.map(millis),
         };
-        promise(signal, Box::pin(self.clone().carry_out(string(&name), arguments)))
+        let wait = self.clone().carry_out(string(&name), arguments);
+        promise(Some(&self.1), signal, Box::pin(wait))
+    }
+
+    /// A connection of this one's driver.
+    fn with(&self, connection: PeerConnection, manager: Option<PeerManager>) -> Self {
+        Self(Rc::new(Kind::Connection(connection, manager)), Rc::clone(&self.1))
     }
 
     /// The calls that have a result.
@@ -118,14 +140,23 @@ impl Handle {
                 let (from, message) = manager.recv().await.map_err(thrown)?;
                 Array::of2(&text_of(from), &value_of(&message)).into()
             }
+            (Kind::Manager(manager), "listen") => {
+                let (from, message) = manager.recv_to_the_end().await.map_err(thrown)?;
+                Array::of2(&text_of(from), &value_of(&message)).into()
+            }
             (Kind::Client(client), "recv") => {
                 let message = client.recv().await.map_err(thrown)?;
                 RelayMessage::PeerConnection(message).encode().into()
             }
             (Kind::Connection(connection, _), "recv") => value_of(&connection.recv().await.map_err(thrown)?),
+            // The next that a peer has made.
+            (Kind::Manager(manager), "accept") => {
+                let connection = manager.next_incoming().await.map_err(thrown)?;
+                self.with(connection, Some(manager.clone())).into()
+            }
             (Kind::Manager(manager), "connect") => {
                 let connection = manager.connect(arguments.peer()?).await.map_err(thrown)?;
-                Self(Rc::new(Kind::Connection(connection, Some(manager.clone())))).into()
+                self.with(connection, Some(manager.clone())).into()
             }
             // Ends with the new state once it is another than the one given.
             (Kind::Connection(connection, _), "changed") => {

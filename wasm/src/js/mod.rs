@@ -11,6 +11,5 @@ mod promise;
 mod settings;
 
 use error::{JsResult, invalid, thrown};
-use js_sys::Promise;
 use promise::promise;
 use web_sys::AbortSignal;

@@ -3,7 +3,7 @@
 use super::JsResult;
 use super::handle::uuid;
 use crate::Config;
-use crosspeer::IceServer;
+use crosspeer::{IceServer, IceTransportPolicy};
 use js_sys::{Array, Reflect};
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
@@ -27,6 +27,9 @@ pub(super) fn config(options: &JsValue) -> JsResult<Config> {
     time("reconnectInitial", &mut config.reconnect.initial);
     time("reconnectMax", &mut config.reconnect.max);
     config.ordered = get("ordered").as_bool().unwrap_or(config.ordered);
+    if get("iceTransportPolicy").as_string().as_deref() == Some("relay") {
+        config.ice_transport_policy = IceTransportPolicy::Relay;
+    }
     if let Some(list) = get("iceServers").dyn_ref::<Array>() {
         config.ice_servers = list.iter().map(|entry| ice_server(&entry)).collect();
     }

@@ -28,6 +28,8 @@ pub(super) struct Channel {
     /// Some of Node's stacks know no `bufferedamountlow`.
     tells_room: bool,
     recheck: RefCell<Option<Timeout>>,
+    /// What the browser tells room by.
+    threshold: Cell<usize>,
 }
 
 impl Channel {
@@ -38,6 +40,7 @@ impl Channel {
             number,
             tells_room,
             recheck: RefCell::default(),
+            threshold: Cell::default(),
             channel,
             peer: Rc::downgrade(peer),
             queue: RefCell::default(),
@@ -109,7 +112,8 @@ impl Channel {
         let Some(peer) = self.peer.upgrade() else { return };
         let limit = peer.share();
         let low = limit / 4;
-        while self.channel.ready_state() == RtcDataChannelState::Open {
+        // Each question to the browser costs as much as a small message.
+        while !self.queue.borrow().is_empty() && self.channel.ready_state() == RtcDataChannelState::Open {
             let buffered = self.channel.buffered_amount() as usize;
             let Some(frame) = self.queue.borrow_mut().pop_front_if(|frame| {
                 // Below the low mark there is always room: no event would come.
@@ -117,7 +121,9 @@ impl Channel {
             }) else {
                 break;
             };
-            self.channel.set_buffered_amount_low_threshold(low as u32);
+            if self.threshold.replace(low) != low {
+                self.channel.set_buffered_amount_low_threshold(low as u32);
+            }
             if let Err(error) = self.channel.send_with_u8_array(&frame) {
                 return peer.fail(super::describe(&error));
             }

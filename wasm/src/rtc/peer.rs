@@ -6,7 +6,7 @@ use crate::listener::Listener;
 use bytes::BytesMut;
 use crosspeer::description::candidates;
 use crosspeer::platform::{RtcCommand, RtcEvent, SdpType, SessionDescription};
-use crosspeer::{Config, IceServer, Stage};
+use crosspeer::{Config, IceTransportPolicy, Stage};
 use futures_channel::mpsc::unbounded;
 use futures_util::future::{Either, select};
 use futures_util::stream::StreamExt;
@@ -18,7 +18,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     Event, EventTarget, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelInit, RtcIceCandidateInit,
-    RtcIceConnectionState as Ice, RtcIceGatheringState, RtcIceServer, RtcPeerConnection, RtcPeerConnectionState,
+    RtcIceConnectionState as Ice, RtcIceGatheringState, RtcIceServer, RtcIceTransportPolicy, RtcPeerConnection, RtcPeerConnectionState,
     RtcSdpType, RtcSessionDescriptionInit,
 };
 
@@ -53,7 +53,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(super) fn new(config: &Config, reports: Reports) -> Result<Rc<Self>> {
-        let pc = RtcPeerConnection::new_with_configuration(&configuration(&config.ice_servers))?;
+        let pc = RtcPeerConnection::new_with_configuration(&configuration(config))?;
         let peer = Rc::new(Self {
             pc,
             reports,
@@ -330,9 +330,9 @@ fn with(peer: &Weak<Peer>, react: impl FnOnce(&Rc<Peer>)) {
     }
 }
 
-fn configuration(servers: &[IceServer]) -> RtcConfiguration {
+fn configuration(config: &Config) -> RtcConfiguration {
     let list = js_sys::Array::new();
-    for server in servers {
+    for server in &config.ice_servers {
         let urls: js_sys::Array = server.urls.iter().map(|url| JsValue::from_str(url)).collect();
         let entry = RtcIceServer::new();
         entry.set_urls(&urls);
@@ -344,5 +344,8 @@ fn configuration(servers: &[IceServer]) -> RtcConfiguration {
     }
     let configuration = RtcConfiguration::new();
     configuration.set_ice_servers(&list);
+    if config.ice_transport_policy == IceTransportPolicy::Relay {
+        configuration.set_ice_transport_policy(RtcIceTransportPolicy::Relay);
+    }
     configuration
 }
