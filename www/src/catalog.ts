@@ -16,12 +16,14 @@ export interface Entry {
   size?: number;
   /** Milliseconds since 1970. */
   modified?: number;
+  /** Why it is not shared, if it is not. */
+  omitted?: string;
 }
 
 export type Catalog =
   | { type: "hello"; name: string; role: Role; readonly?: boolean }
   | { type: "peers"; peers: Participant[] }
-  | { type: "list"; request: number; path: string; after?: string }
+  | { type: "list"; request: number; path: string; after?: string; all: true; quiet?: true }
   | { type: "listing"; request: number; entries: Entry[]; more?: boolean }
   | { type: "get"; request: number; path: string }
   | { type: "coming"; request: number; transfer: number }

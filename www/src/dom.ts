@@ -45,6 +45,33 @@ export function arrange(list: HTMLElement, rows: HTMLElement[]): void {
   rows.forEach((row, at) => list.children[at] !== row && list.insertBefore(row, list.children[at] ?? null));
 }
 
+/** What is not seen and changes what is: controls, and characters that reorder or hide others. */
+const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+/** Joiners and variation selectors that are part of a script or a picture. */
+const SEEN = /[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{M}\p{L}\p{N}#*]$/u;
+
+/** Someone else's text: what is not seen in it becomes visible. `keep`: characters that are wanted all the same. */
+export function visible(text: string, keep = ""): string {
+  return text.replace(UNSEEN, (c, at: number) => {
+    const code = c.codePointAt(0)!;
+    const joins = code === 0x200c || code === 0x200d || (code >= 0xfe00 && code <= 0xfe0f) || code >= 0xe0100;
+    // A joiner between two Latin letters does nothing but make a name look like another one.
+    const before = text.slice(Math.max(0, at - 2), at);
+    if (keep.includes(c) || (joins && SEEN.test(before) && !/[\p{Script=Latin}\d]$/u.test(before))) return c;
+    return `[U+${code.toString(16).toUpperCase().padStart(4, "0")}]`;
+  });
+}
+
+/** The same, for the middle of a sentence: letters that run from right to left reorder nothing around them. */
+export function isolated(text: string): string {
+  return `\u2068${visible(text)}\u2069`;
+}
+
+/** The same, as an element. */
+export function bdi(text: string): HTMLElement {
+  return h("bdi", {}, visible(text));
+}
+
 /** Says something to those who do not see the page. */
 export function announce(text: string): void {
   byId("announcements").textContent = text;

@@ -34,6 +34,8 @@ const MAX_PAGES = 16;
 /** Milliseconds before the server is tried again; the wait doubles up to the last. */
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 8_000;
+/** Bytes of the largest message that anyone may send: a block of a file, or the longest of the catalog, with room. */
+const MAX_MESSAGE = 1 << 20;
 /** Milliseconds for one try. */
 const CONNECT_TIME = 15_000;
 
@@ -169,7 +171,8 @@ export class Network extends EventTarget {
   async #join(): Promise<void> {
     if (this.manager) return;
     const { iceServers } = this.config!;
-    const options = { name: this.name, iceServers, reconnectMax: 4_000, signal: AbortSignal.timeout(CONNECT_TIME) };
+    const signal = AbortSignal.timeout(CONNECT_TIME);
+    const options = { name: this.name, iceServers, reconnectMax: 4_000, maxMessageBytes: MAX_MESSAGE, signal };
     const manager = await PeerManager.join(this.relayUrl, options);
     this.manager = manager;
     void this.#listen(manager);

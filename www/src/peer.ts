@@ -19,7 +19,8 @@ export interface Outgoing {
   name: string;
   modified?: number | undefined;
   progress(stored: number): void;
-  done(hash: string): void;
+  /** `name`: the path it has at the receiver, where that tells it. */
+  done(hash: string, name?: string): void;
   stopped(code: string, reason: string): void;
 }
 
@@ -69,6 +70,13 @@ interface Receiving {
 
 type Answer = Extract<Catalog, { type: "listing" | "coming" }>;
 
+interface Question {
+  resolve(answer: Answer): void;
+  reject(error: Error): void;
+  /** Where the file goes that was asked for. */
+  incoming: Incoming | undefined;
+}
+
 export class Peer {
   name: string;
   role: Role = "peer";
@@ -83,7 +91,7 @@ export class Peer {
   #sending = new Map<number, Sending>();
   #receiving = new Map<number, Receiving>();
   #expected = new Map<number, Incoming>();
-  #questions = new Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>();
+  #questions = new Map<number, Question>();
   #nextRequest = 1;
 
   constructor(
@@ -113,18 +121,18 @@ export class Peer {
     this.#send(encode(message));
   }
 
-  /** The next entries of a folder. */
-  async list(path: string, after?: string): Promise<{ entries: Entry[]; more: boolean }> {
-    const answer = await this.#ask((request) => ({ type: "list", request, path, ...(after === undefined ? {} : { after }) }));
+  /** The next entries of a folder. With `quiet`, changes of it are not told. */
+  async list(path: string, after: string | undefined, quiet: boolean): Promise<{ entries: Entry[]; more: boolean }> {
+    const more = { ...(after === undefined ? {} : { after }), ...(quiet ? { quiet } : {}) };
+    const answer = await this.#ask((request) => ({ type: "list", request, path, all: true, ...more }));
     if (answer.type !== "listing") throw new Refused("failed", "the answer makes no sense");
     return { entries: answer.entries, more: answer.more ?? false };
   }
 
   /** Begins a download; returns how to end it. */
   async get(path: string, incoming: Incoming): Promise<() => void> {
-    const answer = await this.#ask((request) => ({ type: "get", request, path }));
+    const answer = await this.#ask((request) => ({ type: "get", request, path }), incoming);
     if (answer.type !== "coming") throw new Refused("failed", "the answer makes no sense");
-    this.#expected.set(answer.transfer, incoming);
     return () => this.#stop(answer.transfer, "cancelled", "cancelled by the other side");
   }
 
@@ -164,7 +172,7 @@ export class Peer {
     this.#transfers.free();
   }
 
-  async #ask(question: (request: number) => Catalog): Promise<Answer> {
+  async #ask(question: (request: number) => Catalog, incoming?: Incoming): Promise<Answer> {
     if (this.closed) throw new Refused("lost", "the connection was lost");
     const request = this.#nextRequest++;
     const late = setTimeout(() => {
@@ -172,7 +180,7 @@ export class Peer {
     }, ANSWER_TIME);
     try {
       return await new Promise<Answer>((resolve, reject) => {
-        this.#questions.set(request, { resolve, reject });
+        this.#questions.set(request, { resolve, reject, incoming });
         this.say(question(request));
       });
     } finally {
@@ -183,8 +191,14 @@ export class Peer {
 
   #hear(message: Catalog): void {
     switch (message.type) {
+      case "coming": {
+        // At once: the offer may be the very next message.
+        const question = this.#questions.get(message.request);
+        if (question?.incoming) this.#expected.set(message.transfer, question.incoming);
+        question?.resolve(message);
+        break;
+      }
       case "listing":
-      case "coming":
         this.#questions.get(message.request)?.resolve(message);
         break;
       case "pong":
@@ -220,7 +234,7 @@ export class Peer {
       case "progress":
         return this.#sending.get(output.id)?.outgoing.progress(output.stored);
       case "sent":
-        this.#sending.get(output.id)?.outgoing.done(output.hash);
+        this.#sending.get(output.id)?.outgoing.done(output.hash, output.name);
         return void this.#sending.delete(output.id);
       case "sending-stopped":
         this.#sending.get(output.id)?.outgoing.stopped(output.code, output.reason);

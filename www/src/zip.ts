@@ -9,10 +9,14 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
 });
 
 const VERSION = 45; // the first with ZIP64
-const FLAGS = 0x0808; // sizes follow the data; names are UTF-8
+const UTF8 = 0x0800; // what names are
+const FLAGS = UTF8 | 8; // sizes follow the data
 const HUGE = 0xffffffff;
+/** Bytes that are gathered for one write: a write to the browser's disk takes milliseconds, however small. */
+const BLOCK = 1 << 20;
 
 interface Item {
+  folder?: boolean;
   name: Uint8Array;
   time: number;
   crc: number;
@@ -23,8 +27,18 @@ interface Item {
 export class ZipWriter {
   #items: Item[] = [];
   #offset = 0;
+  #pending: Uint8Array<ArrayBuffer>[] = [];
+  #size = 0;
 
   constructor(private readonly sink: Sink) {}
+
+  /** An empty folder; others come with their files. */
+  async folder(name: string, modified = Date.now()): Promise<void> {
+    const item = { name: new TextEncoder().encode(`${name}/`), time: dosTime(modified), crc: 0, size: 0, offset: this.#offset };
+    this.#items.push({ ...item, folder: true });
+    const head = new Record().u32(0x04034b50).u16(VERSION).u16(UTF8).u16(0).u32(item.time).u32(0).u32(0).u32(0);
+    await this.#write(head.u16(item.name.length).u16(0).bytes(item.name).done());
+  }
 
   async begin(name: string, modified = Date.now()): Promise<void> {
     const item = { name: new TextEncoder().encode(name), time: dosTime(modified), crc: ~0, size: 0, offset: this.#offset };
@@ -60,24 +74,39 @@ export class ZipWriter {
     const short = Math.min(count, 0xffff);
     tail.u32(0x06054b50).u16(0).u16(0).u16(short).u16(short).u32(Math.min(size, HUGE)).u32(Math.min(start, HUGE)).u16(0);
     await this.#write(tail.done());
+    await this.#flush();
     return this.sink.close();
   }
 
   async #write(data: Uint8Array<ArrayBuffer>): Promise<void> {
     this.#offset += data.length;
-    await this.sink.write(data);
+    this.#pending.push(data);
+    this.#size += data.length;
+    if (this.#size >= BLOCK) await this.#flush();
+  }
+
+  async #flush(): Promise<void> {
+    const block = new Uint8Array(this.#size);
+    let at = 0;
+    for (const data of this.#pending) {
+      block.set(data, at);
+      at += data.length;
+    }
+    this.#pending = [];
+    this.#size = 0;
+    await this.sink.write(block);
   }
 }
 
 function directoryEntry(item: Item): Uint8Array<ArrayBuffer> {
-  const entry = new Record().u32(0x02014b50).u16(VERSION).u16(VERSION).u16(FLAGS).u16(0).u32(item.time);
-  entry.u32(item.crc).u32(HUGE).u32(HUGE).u16(item.name.length).u16(28).u16(0).u16(0).u16(0).u32(0).u32(HUGE);
+  const entry = new Record().u32(0x02014b50).u16(VERSION).u16(VERSION).u16(item.folder ? UTF8 : FLAGS).u16(0).u32(item.time);
+  entry.u32(item.crc).u32(HUGE).u32(HUGE).u16(item.name.length).u16(28).u16(0).u16(0).u16(0).u32(item.folder ? 16 : 0).u32(HUGE);
   return entry.bytes(item.name).u16(1).u16(24).u64(item.size).u64(item.size).u64(item.offset).done();
 }
 
 /** Two-second steps since 1980, in local time. */
 function dosTime(modified: number): number {
-  const t = new Date(Math.max(modified, Date.UTC(1980, 0, 2)));
+  const t = new Date(Math.min(Math.max(modified, Date.UTC(1980, 0, 2)), Date.UTC(2107, 11, 30)));
   const date = ((t.getFullYear() - 1980) << 9) | ((t.getMonth() + 1) << 5) | t.getDate();
   const time = (t.getHours() << 11) | (t.getMinutes() << 5) | (t.getSeconds() >> 1);
   return ((date << 16) | time) >>> 0;
