@@ -130,24 +130,24 @@ impl Folder {
 
     /// A new file of this (sanitised) name.
     pub(super) fn create(&self, name: &str) -> io::Result<Partial> {
+        self.check_new(name)?;
+        self.store.create(name)
+    }
+
+    /// A new, empty folder of this (sanitised) name, unless it is there.
+    pub(super) fn create_folder(&self, name: &str, mode: Option<u32>) -> io::Result<()> {
+        self.check_new(name)?;
+        self.store.create_folder(name, mode)
+    }
+
+    fn check_new(&self, name: &str) -> io::Result<()> {
         if self.readonly {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
         if !name.split('/').all(|part| self.is_shown(OsStr::new(part))) {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, Told(HIDDEN)));
         }
-        self.store.create(name)
-    }
-
-    /// A new, empty folder of this (sanitised) name, unless it is there.
-    pub(super) fn create_folder(&self, name: &str, mode: Option<u32>) -> io::Result<()> {
-        if self.readonly {
-            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
-        }
-        if !name.split('/').all(|part| self.is_shown(part)) {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
-        self.store.create_folder(name, mode)
+        Ok(())
     }
 
     fn folder(&self, path: &str) -> io::Result<Dir> {
