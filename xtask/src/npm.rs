@@ -14,12 +14,24 @@ use std::path::{Path, PathBuf};
 const BUDGET: u64 = 120_000;
 /// The wrapper's files, beside the module and its glue.
 const WRAPPER: [&str; 5] = ["crosspeer.js", "index.js", "index.d.ts", "node.js", "README.md"];
+/// What `crosspeer.js` imports, besides the glue: it is one file in the package.
+const BUNDLED: [&str; 6] = [
+    "errors.js",
+    "load.js",
+    "options.js",
+    "outbox.js",
+    "relay_message.js",
+    "source.js",
+];
+
 /// Builds and packs the package, and prints its sizes, which must be within the budget; the tarball.
 pub(crate) fn npm() -> Result<PathBuf> {
     let package = target().join("npm/package");
     assemble(&package, "js", Effort::Small)?;
     shrink::bundle(&package.join("crosspeer.js"))?;
-    fs::remove_file(package.join("crosspeer_wasm.js"))?; // it is in the bundle
+    for file in BUNDLED.into_iter().chain(["crosspeer_wasm.js"]) {
+        fs::remove_file(package.join(file))?;
+    }
     check_sizes(&package)?;
     let pack = Run::new("npm").args(["pack", "--json", "--pack-destination"]);
     let listing: Value = serde_json::from_str(&pack.args([&target().join("npm")]).args([&package]).output()?)?;
@@ -44,7 +56,7 @@ pub(crate) fn assemble(package: &Path, features: &str, effort: Effort) -> Result
     fs::create_dir_all(package)?;
     compile(package, features, effort)?;
     let source = root().join("wasm/js");
-    for file in WRAPPER {
+    for file in WRAPPER.into_iter().chain(BUNDLED) {
         fs::copy(source.join(file), package.join(file)).with_context(|| file.to_owned())?;
     }
     for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
