@@ -3,7 +3,10 @@
 //! A platform only carries commands out and reports events. No method waits: what takes time is started and its
 //! result comes back through [`Events`]. Whatever is decided, is decided in common code.
 
+mod broken;
+
 use crate::{Config, Stage};
+pub use broken::Broken;
 use bytes::{Bytes, BytesMut};
 use futures_channel::mpsc;
 use std::future::Future;

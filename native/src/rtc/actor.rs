@@ -5,7 +5,7 @@ use super::gate::Gate;
 use super::observer::{News, Observer};
 use super::runtime::TunedRuntime;
 use super::setup;
-use crosspeer::platform::{Receiver, RtcCommand, RtcEvent, SdpType, SessionDescription};
+use crosspeer::platform::{Broken, Receiver, RtcCommand, RtcEvent, SdpType, SessionDescription};
 use crosspeer::{Config, Stage};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
@@ -285,7 +285,7 @@ impl Actor {
                 self.silent = true;
                 self.reports.event(RtcEvent::Silent(self.reports.pace.silence()));
             }
-            Ice::Failed => return self.fail("no pair of addresses reaches the peer".into()),
+            Ice::Failed => return self.broken(Broken::Path),
             _ => {}
         }
         Continue(())
@@ -302,7 +302,7 @@ impl Actor {
                 self.reports.event(RtcEvent::Progress(Stage::Channels));
                 Continue(())
             }
-            RTCPeerConnectionState::Failed => self.fail("the encrypted handshake failed".into()),
+            RTCPeerConnectionState::Failed => self.broken(Broken::Encryption),
             RTCPeerConnectionState::Closed => {
                 self.reports.event(RtcEvent::Closed);
                 Break(())
@@ -338,6 +338,10 @@ impl Actor {
                 sdp: setup::without_repeated_candidates(&description.sdp),
             }));
         }
+    }
+
+    fn broken(&mut self, what: Broken) -> ControlFlow<()> {
+        self.fail(what.reason(self.stage).into())
     }
 
     fn fail(&mut self, reason: String) -> ControlFlow<()> {

@@ -7,14 +7,15 @@ use super::observer::Observer;
 use super::pace::ACK_DELAY;
 use super::runtime::{TunedRuntime, receive_window};
 use crosspeer::chunk::{HEADER_BYTES, MAX_CHUNK_BYTES};
-use crosspeer::{Config, IceServer};
+use crosspeer::{Config, IceServer, IceTransportPolicy};
 use relayed::RelayedRuntime;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use std::sync::Arc;
 use std::time::Duration;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceServer, SettingEngine, SettingEngineBuilder,
+    PeerConnection, PeerConnectionBuilder, RTCConfiguration, RTCConfigurationBuilder, RTCIceServer,
+    RTCIceTransportPolicy, SettingEngine, SettingEngineBuilder,
 };
 use webrtc::runtime::Runtime;
 
@@ -33,13 +34,12 @@ pub(super) async fn engine(
     observer: Observer,
     runtime: TunedRuntime,
 ) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
-    let servers: Vec<_> = config.ice_servers.iter().filter_map(supported).collect();
     let runtime: Arc<dyn Runtime> = match may_be_relayed(config) {
         true => Arc::new(RelayedRuntime::new(runtime)),
         false => Arc::new(runtime),
     };
     let built = PeerConnectionBuilder::new()
-        .with_configuration(RTCConfigurationBuilder::default().with_ice_servers(servers).build())
+        .with_configuration(configuration(config))
         .with_setting_engine(settings(config))
         .with_handler(Arc::new(observer))
         .with_runtime(runtime)
@@ -47,6 +47,18 @@ pub(super) async fn engine(
         .build();
     // Boxed: the engine's constructor is a large future.
     Ok(Arc::new(Box::pin(built).await?))
+}
+
+fn configuration(config: &Config) -> RTCConfiguration {
+    let servers = config.ice_servers.iter().filter_map(supported).collect();
+    let policy = match config.ice_transport_policy {
+        IceTransportPolicy::Relay => RTCIceTransportPolicy::Relay,
+        _ => RTCIceTransportPolicy::All,
+    };
+    RTCConfigurationBuilder::default()
+        .with_ice_servers(servers)
+        .with_ice_transport_policy(policy)
+        .build()
 }
 
 fn settings(config: &Config) -> SettingEngine {

@@ -5,7 +5,7 @@ use super::channel::Channel;
 use crate::listener::Listener;
 use bytes::BytesMut;
 use crosspeer::description::candidates;
-use crosspeer::platform::{RtcCommand, RtcEvent, SdpType, SessionDescription};
+use crosspeer::platform::{Broken, RtcCommand, RtcEvent, SdpType, SessionDescription};
 use crosspeer::{Config, IceTransportPolicy, Stage};
 use futures_channel::mpsc::unbounded;
 use futures_util::future::{Either, select};
@@ -18,8 +18,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     Event, EventTarget, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelInit, RtcIceCandidateInit,
-    RtcIceConnectionState as Ice, RtcIceGatheringState, RtcIceServer, RtcIceTransportPolicy, RtcPeerConnection, RtcPeerConnectionState,
-    RtcSdpType, RtcSessionDescriptionInit,
+    RtcIceConnectionState as Ice, RtcIceGatheringState, RtcIceServer, RtcIceTransportPolicy, RtcPeerConnection,
+    RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
 };
 
 /// Bytes in the browser's hands, over all channels. With a queue of 4 MiB Chromium is half as fast between two pages.
@@ -239,7 +239,7 @@ impl Peer {
                 self.silent.set(true);
                 self.reports.event(RtcEvent::Silent(SILENCE));
             }
-            Ice::Failed => self.fail("no pair of addresses reaches the peer".into()),
+            Ice::Failed => self.broken(Broken::Path),
             _ => {}
         }
     }
@@ -251,7 +251,7 @@ impl Peer {
                 self.reports.event(RtcEvent::Progress(Stage::Channels));
             }
             RtcPeerConnectionState::Failed if self.pc.ice_connection_state() != Ice::Failed => {
-                self.fail("the encrypted handshake failed".into());
+                self.broken(Broken::Encryption);
             }
             RtcPeerConnectionState::Closed => self.reports.event(RtcEvent::Closed),
             _ => {}
@@ -262,6 +262,10 @@ impl Peer {
     fn on_page_hidden(&self) {
         self.reports.event(RtcEvent::Closed);
         self.end();
+    }
+
+    fn broken(&self, what: Broken) {
+        self.fail(what.reason(self.stage.get()).into());
     }
 
     pub(super) fn fail(&self, reason: String) {

@@ -73,3 +73,30 @@ async fn a_goodbye_is_heard_through_a_turn_server() {
         hearing.ended().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_relay_tells_the_peer_no_address_of_this_host() {
+    let Some(turn) = Turn::start().await else { return };
+    let mut config = turn.config();
+    config.ice_transport_policy = crosspeer::IceTransportPolicy::Relay;
+    let (mut a, mut b) = (Side::new(&config), Side::new(&turn.config()));
+    let to = Receiver {
+        send_buffer: SEND_BUFFER,
+        prompt: true,
+    };
+    a.rtc.execute(RtcCommand::Offer {
+        channels: 1,
+        ordered: true,
+    });
+    let offer = a.description(SdpType::Offer).await;
+    let candidates: Vec<_> = crosspeer::description::candidates(&offer).collect();
+    assert!(!candidates.is_empty(), "{offer}");
+    for candidate in candidates {
+        assert!(candidate.contains(" typ relay"), "{candidate}");
+    }
+    b.rtc.execute(RtcCommand::Answer { offer, to });
+    let answer = b.description(SdpType::Answer).await;
+    a.rtc.execute(RtcCommand::Complete { answer, to });
+    a.opened(1).await;
+    b.opened(1).await;
+}
