@@ -1,3 +1,6 @@
+/// <reference lib="dom" />
+/// <reference lib="esnext.disposable" />
+
 /**
  * Peer-to-peer connections between web pages, Rust programs and Python ProxyStore, over WebRTC data channels.
  *
@@ -14,11 +17,17 @@
  * @packageDocumentation
  */
 
-/** What can be sent. A `Blob` is read whole first; messages keep the order of the calls nevertheless. */
+/**
+ * What can be sent. A `Blob` is read whole first, unless it is too large; messages keep the order of the calls
+ * nevertheless.
+ */
 export type Sendable = string | ArrayBuffer | ArrayBufferView | Blob;
 
+/** `Uint8Array<ArrayBuffer>`, also where TypeScript (before 5.7) knows no such type. */
+export type Bytes = ReturnType<typeof Uint8Array.of>;
+
 /** What arrives: what was sent as text as a string, anything else as bytes. Either may be empty. */
-export type Received = string | Uint8Array;
+export type Received = string | Bytes;
 
 /** Where a connection stands. */
 export type ConnectionState = "new" | "connecting" | "connected" | "closed" | "failed";
@@ -45,13 +54,13 @@ export type ErrorCode =
   | "setup-failed"
   /** The other peer broke the protocol. */
   | "peer-misbehaved"
-  /** The message is larger than `maxMessageBytes`. */
+  /** The message is larger than `maxMessageBytes`, of this side or the other. */
   | "too-large"
   /** All 2³² − 1 message numbers of the connection have been used. */
   | "stream-ids-exhausted"
   /** An argument cannot be used; nothing was done. */
   | "invalid-input"
-  /** The browser's own WebRTC or WebSocket failed, or there is none. */
+  /** The browser's own WebRTC or WebSocket failed, or there is none; or the wasm module cannot be loaded. */
   | "platform";
 
 /** Every error of this package. Its message says what to do next. */
@@ -83,9 +92,14 @@ export interface Options extends Abortable {
   channels?: number | undefined;
   /** STUN and TURN servers, as `RTCPeerConnection` takes them. Default Google's public STUN server; `[]` uses none. */
   iceServers?: RTCIceServer[] | undefined;
+  /**
+   * Which paths to a peer may be taken, as `RTCPeerConnection` takes it: `relay` are only those through a TURN server, so
+   * that the peer does not learn this host's addresses. Default `all`.
+   */
+  iceTransportPolicy?: RTCIceTransportPolicy | undefined;
   /** Milliseconds to wait for STUN and TURN servers before set-up goes on without them. Default 1,000. */
   gatherTimeout?: number | undefined;
-  /** Milliseconds for reaching the relay, and for setting up a connection. Default 30,000. */
+  /** Milliseconds for loading the wasm module and reaching the relay, and for setting up a connection. Default 30,000. */
   connectTimeout?: number | undefined;
   /**
    * Milliseconds of silence after which a peer is dead; whatever waits for it fails. Default 8,000. The browser decides
@@ -100,7 +114,10 @@ export interface Options extends Abortable {
   reconnectMax?: number | undefined;
   /** Bytes of the largest message sent or accepted. Default 1 GiB; what a page can hold is less. */
   maxMessageBytes?: number | undefined;
-  /** Bytes of received messages that wait to be taken, for each peer, before its sender is held back. Default 16 MiB. */
+  /**
+   * Bytes of received messages that wait to be taken, for each peer, before its sender is held back. Default 16 MiB.
+   * ProxyStore's peers cannot be held back by a page.
+   */
   receiveBufferBytes?: number | undefined;
   /** Bytes of a message's chunk towards peers of our own kind, 1,024–65,536. Default 65,536. */
   chunkBytes?: number | undefined;
@@ -134,36 +151,70 @@ export interface Statistics {
   readonly bytesReceived: number;
 }
 
-type Listener<T, E> = ((this: T, event: E) => void) | { handleEvent(event: E): void };
-
-export interface PeerManagerEventMap {
-  relaychange: Event;
-  message: PeerMessageEvent;
+/** The event `connection` of a manager. */
+export declare class PeerConnectionEvent extends Event {
+  constructor(type: string, init: { connection: PeerConnection });
+  readonly connection: PeerConnection;
 }
 
 /** Whether the relay knows this peer. */
 export type RelayState = "connecting" | "registered" | "ended";
 
-/**
- * Many peers under one id: connects when there is something to send, and answers who connects.
- *
- * Take its messages in one of three ways: by the event `message`, by `for await`, or by `recv`. Only the latter two
- * hold a fast sender back while you are busy.
- */
-export declare class PeerManager extends EventTarget implements AsyncIterable<PeerMessage> {
-  private constructor();
+/** The events `relaychange`, `registered` and `unregistered`. */
+export declare class RelayStateEvent extends Event {
+  constructor(type: string, init: { state: RelayState; reason?: CrosspeerError | undefined });
+  /** The state that has begun. */
+  readonly state: RelayState;
+  /** Why there is no registration, if there is none. */
+  readonly reason: CrosspeerError | undefined;
+}
 
-  /**
-   * Registers at the relay (`ws://…` or `wss://…`) and is then ready for peers. The relay is tried until
-   * `connectTimeout` is over.
-   *
-   * @throws {CrosspeerError} `invalid-input`, `relay-unreachable`, `relay-refused`, `platform`
-   */
-  static join(url: string | URL, options?: Options): Promise<PeerManager>;
+type Listener<T, E> = ((this: T, event: E) => void) | { handleEvent(event: E): void };
 
-  /** This peer's id at the relay. */
+/** What all classes have in common: events, and messages one by one. */
+declare abstract class Endpoint<Events, Item> extends EventTarget implements AsyncIterable<Item> {
+  addEventListener<K extends keyof Events>(
+    type: K,
+    listener: Listener<this, Events[K]> | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof Events>(
+    type: K,
+    listener: Listener<this, Events[K]> | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+
+  /** Messages until `close`; an end that was not in good order is thrown. */
+  [Symbol.asyncIterator](): AsyncIterator<Item>;
+  /** As `close`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** The events of whatever has a registration at the relay. */
+export interface RegistrationEventMap {
+  /** Each change of `relayState`. */
+  relaychange: RelayStateEvent;
+  /** The relay knows this peer again. */
+  registered: RelayStateEvent;
+  /** It does not know it any more; `relaychange` tells each further attempt too. */
+  unregistered: RelayStateEvent;
+}
+
+/** What has a registration at the relay. */
+declare abstract class Registration<Events extends RegistrationEventMap, Item> extends Endpoint<Events, Item> {
+  /** The id at the relay. */
   readonly uuid: string;
-  /** This peer's name at the relay. */
+  /** The name at the relay. */
   readonly name: string;
   /** Whether the relay has this peer registered now. Open connections do not need it. */
   readonly registered: boolean;
@@ -181,7 +232,36 @@ export declare class PeerManager extends EventTarget implements AsyncIterable<Pe
    * @throws {CrosspeerError} as `join`
    */
   reconnect(options?: Abortable): Promise<void>;
-  onrelaychange: ((this: PeerManager, event: Event) => void) | null;
+
+  onrelaychange: ((this: this, event: RelayStateEvent) => void) | null;
+  onregistered: ((this: this, event: RelayStateEvent) => void) | null;
+  onunregistered: ((this: this, event: RelayStateEvent) => void) | null;
+}
+
+export interface PeerManagerEventMap extends RegistrationEventMap {
+  message: PeerMessageEvent;
+  /** A peer has connected to this one, and the connection is up. */
+  connection: PeerConnectionEvent;
+}
+
+/**
+ * Many peers under one id: connects when there is something to send, and answers who connects.
+ *
+ * Take its messages by the event `message`, by `for await`, or by `recv`. While nobody listens and nobody waits, they
+ * stay where they are: up to `receiveBufferBytes` for each peer, then crosspeer peers wait with sending. Nothing is lost
+ * while a listener is replaced. A listener is called with each message as it comes, whatever it does with the one before;
+ * `for await` and `recv` take the next when you are ready for it.
+ */
+export declare class PeerManager extends Registration<PeerManagerEventMap, PeerMessage> {
+  private constructor();
+
+  /**
+   * Registers at the relay (`ws://…` or `wss://…`) and is then ready for peers. The relay is tried until
+   * `connectTimeout` is over.
+   *
+   * @throws {CrosspeerError} `invalid-input`, `relay-unreachable`, `relay-refused`, `platform`, `timeout`
+   */
+  static join(url: string | URL, options?: Options): Promise<PeerManager>;
 
   /**
    * Sends a message to a peer, connecting to it first where needed. Resolves when the message has been handed over to
@@ -201,11 +281,23 @@ export declare class PeerManager extends EventTarget implements AsyncIterable<Pe
   recv(options?: Abortable): Promise<PeerMessage>;
 
   /**
-   * The connection to a peer, made if there is none, once it is up.
+   * The connection to a peer, made if there is none, once it is up. The same object for as long as it lives.
    *
    * @throws {CrosspeerError} as `send`
    */
   connect(peer: string, options?: Abortable): Promise<PeerConnection>;
+
+  /**
+   * The next connection that another peer has made, once it is up: as from `connect`, so its messages go to the manager
+   * until you listen to or read from itself. Or listen to the event `connection`. Up to 256 wait for
+   * either; then the oldest is passed over.
+   *
+   * @throws {CrosspeerError} as `recv`
+   */
+  accept(options?: Abortable): Promise<PeerConnection>;
+
+  /** The connections that are up, by their peers' UUIDs, whoever has made them. */
+  readonly connections: ReadonlyMap<string, PeerConnection>;
 
   /** Closes the connection to a peer, if there is one, after delivering everything sent before. */
   closeConnection(peer: string, options?: Abortable): Promise<void>;
@@ -214,31 +306,7 @@ export declare class PeerManager extends EventTarget implements AsyncIterable<Pe
   close(options?: Abortable): Promise<void>;
 
   onmessage: ((this: PeerManager, event: PeerMessageEvent) => void) | null;
-  addEventListener<K extends keyof PeerManagerEventMap>(
-    type: K,
-    listener: Listener<PeerManager, PeerManagerEventMap[K]>,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  addEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  removeEventListener<K extends keyof PeerManagerEventMap>(
-    type: K,
-    listener: Listener<PeerManager, PeerManagerEventMap[K]>,
-    options?: boolean | EventListenerOptions,
-  ): void;
-  removeEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | EventListenerOptions,
-  ): void;
-
-  /** Messages until `close`. */
-  [Symbol.asyncIterator](): AsyncIterator<PeerMessage>;
-  /** As `close`. */
-  [Symbol.asyncDispose](): Promise<void>;
+  onconnection: ((this: PeerManager, event: PeerConnectionEvent) => void) | null;
 }
 
 export interface PeerConnectionEventMap {
@@ -249,10 +317,10 @@ export interface PeerConnectionEventMap {
 /**
  * A connection to one peer.
  *
- * From `PeerManager.connect` it comes connected. Made by its constructor it is connected by hand: you carry offers and
- * answers between it and a `RelayClient`.
+ * From `PeerManager.connect` and `accept` it comes connected. Made by its constructor it is connected by hand: you carry
+ * offers and answers between it and a `RelayClient`.
  */
-export declare class PeerConnection extends EventTarget implements AsyncIterable<Received> {
+export declare class PeerConnection extends Endpoint<PeerConnectionEventMap, Received> {
   /**
    * A connection that is yet to be connected, by `sendOffer` or by handing it a received offer.
    *
@@ -313,31 +381,6 @@ export declare class PeerConnection extends EventTarget implements AsyncIterable
 
   onmessage: ((this: PeerConnection, event: PeerMessageEvent) => void) | null;
   onstatechange: ((this: PeerConnection, event: Event) => void) | null;
-  addEventListener<K extends keyof PeerConnectionEventMap>(
-    type: K,
-    listener: Listener<PeerConnection, PeerConnectionEventMap[K]>,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  addEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  removeEventListener<K extends keyof PeerConnectionEventMap>(
-    type: K,
-    listener: Listener<PeerConnection, PeerConnectionEventMap[K]>,
-    options?: boolean | EventListenerOptions,
-  ): void;
-  removeEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | EventListenerOptions,
-  ): void;
-
-  /** Messages until the connection is closed; an end that was not in good order is thrown. */
-  [Symbol.asyncIterator](): AsyncIterator<Received>;
-  /** As `close`. */
-  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** What peers tell each other through the relay. */
@@ -358,39 +401,16 @@ export declare class RelayMessageEvent extends Event {
   readonly message: RelayMessage;
 }
 
-export interface RelayClientEventMap {
-  relaychange: Event;
+export interface RelayClientEventMap extends RegistrationEventMap {
   message: RelayMessageEvent;
 }
 
 /** The relay alone, for those who carry offers and answers by hand. Most programs want a `PeerManager`. */
-export declare class RelayClient extends EventTarget implements AsyncIterable<RelayMessage> {
+export declare class RelayClient extends Registration<RelayClientEventMap, RelayMessage> {
   private constructor();
 
   /** Registers at the relay; see `PeerManager.join`. A lost relay is registered at again, and heard again. */
   static connect(url: string | URL, options?: Options): Promise<RelayClient>;
-
-  /** This client's id at the relay. */
-  readonly uuid: string;
-  /** This client's name at the relay. */
-  readonly name: string;
-  /** Whether the relay has this client registered now. */
-  readonly registered: boolean;
-  /**
-   * `connecting` while it is tried (again), `registered`, or `ended`: it is not tried any more, as it refused for good,
-   * another peer registered this UUID, or this side was closed. Connections that are up go on in each.
-   */
-  readonly relayState: RelayState;
-  /** Why there is no registration: `relay-unreachable`, `relay-refused`, `displaced`, `closed`. */
-  readonly relayError: CrosspeerError | undefined;
-  /**
-   * Tries a relay that is away at once, instead of when the wait between two attempts is over: for a button "try now".
-   * (When the browser says it is online again, this happens by itself.) Resolves once registered.
-   *
-   * @throws {CrosspeerError} as `connect`
-   */
-  reconnect(options?: Abortable): Promise<void>;
-  onrelaychange: ((this: RelayClient, event: Event) => void) | null;
 
   /** Sends a message to a peer through the relay. While the relay is away, up to 256 wait for it. */
   send(message: RelayMessage, options?: Abortable): Promise<void>;
@@ -400,31 +420,6 @@ export declare class RelayClient extends EventTarget implements AsyncIterable<Re
   close(options?: Abortable): Promise<void>;
 
   onmessage: ((this: RelayClient, event: RelayMessageEvent) => void) | null;
-  addEventListener<K extends keyof RelayClientEventMap>(
-    type: K,
-    listener: Listener<RelayClient, RelayClientEventMap[K]>,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  addEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  removeEventListener<K extends keyof RelayClientEventMap>(
-    type: K,
-    listener: Listener<RelayClient, RelayClientEventMap[K]>,
-    options?: boolean | EventListenerOptions,
-  ): void;
-  removeEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | EventListenerOptions,
-  ): void;
-
-  /** Messages until `close`. */
-  [Symbol.asyncIterator](): AsyncIterator<RelayMessage>;
-  /** As `close`. */
-  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
@@ -434,3 +429,5 @@ export declare class RelayClient extends EventTarget implements AsyncIterable<Re
 export declare function init(
   source?: string | URL | Request | Response | BufferSource | WebAssembly.Module | Promise<Response>,
 ): Promise<void>;
+
+export {};

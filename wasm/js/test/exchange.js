@@ -1,19 +1,7 @@
 // What every bundle and Node do: two peers in one place, as a user would write it.
-import { CrosspeerError, init, PeerConnection, PeerManager, RelayClient } from "crosspeer";
-
-const options = { iceServers: [] };
-
-function same(what, got, wanted) {
-  const text = (value) => (value instanceof Uint8Array ? `bytes ${value.join()}` : `${typeof value} ${value}`);
-  if (text(got) !== text(wanted)) throw new Error(`${what}: ${text(got)}, expected ${text(wanted)}`);
-}
-
-async function code(promise) {
-  return promise.then(
-    () => "none",
-    (error) => (error instanceof CrosspeerError ? error.code : error.name),
-  );
-}
+import { init, PeerConnection, PeerManager, RelayClient } from "crosspeer";
+import { code, options, same } from "./check.js";
+import { listeners } from "./listeners.js";
 
 async function displaced(relay) {
   const uuid = crypto.randomUUID();
@@ -117,6 +105,7 @@ async function refusals() {
 export async function exchange(relay) {
   await init();
   await managers(relay);
+  await listeners(relay);
   await displaced(relay);
   await byHand(relay);
   await refusals();
