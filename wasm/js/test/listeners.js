@@ -1,6 +1,6 @@
 // Listeners that come and go: whatever nobody listens to waits until somebody does.
 import { PeerConnection, RelayClient } from "crosspeer";
-import { options, pair, same } from "./check.js";
+import { code, options, pair, same } from "./check.js";
 
 /** Each kind of thing that has messages, as `{ target, send, recv }`. */
 async function managers(relay, use) {
@@ -16,7 +16,10 @@ async function managers(relay, use) {
 async function connections(relay, use) {
   await pair(relay, async (one, two) => {
     const connection = await two.connect(one.uuid);
-    connection.recv({ signal: AbortSignal.timeout(0) }).catch(() => {}); // from now on they come here
+    const stop = new AbortController();
+    const claimed = code(connection.recv({ signal: stop.signal })); // from now on they come here
+    stop.abort();
+    same("claimed", await claimed, "AbortError");
     await use({
       target: connection,
       send: (text) => one.send(two.uuid, text),
