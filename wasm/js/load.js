@@ -102,6 +102,7 @@ async function allowed(compiling) {
 }
 
 function cure(where) {
+  if (where.includes("/@fs/")) return "Vite serves it once `server.fs.allow` in its configuration has the package's folder";
   return where.includes("/.vite/deps/")
     ? 'Vite has moved the package\'s code away from it: set `optimizeDeps: { exclude: ["crosspeer"] }` in its configuration'
     : "let the server have the package's file crosspeer_wasm_bg.wasm there, or say where it is by `init(url)`";

@@ -1,45 +1,40 @@
 // The package, installed from its tarball: `cargo xtask test --only npm`.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { extname, join } from "node:path";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
-import { chromium } from "playwright-core";
-
-const here = import.meta.dirname;
-const relay = process.env.CROSSPEER_TEST_RELAY;
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
+import { here, relay, result } from "./site.mjs";
 
 const run = (program, ...args) => execFileSync(join(here, "node_modules/.bin", program), args, { cwd: here, stdio: "pipe" });
-
-/** What the page in this folder comes to, in Chromium. */
-async function open(folder) {
-  const server = createServer(async (request, response) => {
-    const path = request.url.split("?")[0].replace(/\/$/, "/index.html");
-    const body = await readFile(join(folder, path)).catch(() => undefined);
-    response.writeHead(body ? 200 : 404, { "content-type": TYPES[extname(path)] ?? "text/plain" }).end(body);
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
-  try {
-    const page = await browser.newPage();
-    page.on("pageerror", (error) => console.log(String(error)));
-    await page.goto(`http://127.0.0.1:${server.address().port}/?relay=${encodeURIComponent(relay)}`);
-    return await (await page.waitForFunction(() => globalThis.result, null, { timeout: 60_000 })).jsonValue();
-  } finally {
-    await browser.close();
-    server.close();
-  }
-}
+const node = (script, ...args) =>
+  execFileSync(process.execPath, [...args, "-e", script], { cwd: here, encoding: "utf8", timeout: 60_000 }).trim();
 
 test("the types are what users expect", () => {
   run("tsc", "--project", "types");
 });
 
+test("the types need nothing but `lib: es2022`, and TypeScript 5.5", () => {
+  run("tsc", "--project", "types/tsconfig.plain.json");
+  run("../typescript-5.5/bin/tsc", "--project", "types/tsconfig.plain.json");
+});
+
 test("an import has no side effects and needs no window", () => {
   const script = "const m = await import('crosspeer'); if (typeof m.PeerManager.join !== 'function') throw 1";
-  execFileSync(process.execPath, ["--input-type=module", "-e", script], { cwd: here });
+  node(script, "--input-type=module");
+});
+
+test("CommonJS has it by `require` where Node requires modules, and by `import()` everywhere", () => {
+  const names = "console.log(typeof m.PeerManager.join, typeof m.init)";
+  assert.equal(node(`import("crosspeer").then((m) => ${names})`, "--input-type=commonjs"), "function function");
+  if (process.features.require_module) {
+    assert.equal(node(`const m = require("crosspeer"); ${names}`, "--input-type=commonjs"), "function function");
+  }
+});
+
+test("tools find the wasm module by its name", () => {
+  const script = `console.log(require("node:fs").readFileSync(require.resolve("crosspeer/crosspeer_wasm_bg.wasm")).subarray(1, 4) + "")`;
+  assert.equal(node(script, "--input-type=commonjs"), "asm");
 });
 
 test("without WebRTC it says what is missing", () => {
@@ -47,19 +42,19 @@ test("without WebRTC it says what is missing", () => {
     delete globalThis.WebSocket;
     const error = await PeerManager.join("ws://x").catch((error) => error);
     console.log(error.code, error.message);`;
-  const said = execFileSync(process.execPath, ["--input-type=module", "-e", script], { cwd: here, encoding: "utf8" });
+  const said = node(script, "--input-type=module");
   assert.match(said, /^platform there is no WebSocket and no RTCPeerConnection here/);
 });
 
-test("a Vite project passes messages in Chromium", async () => {
+test("a Vite project passes messages in Chromium", async (t) => {
   run("vite", "build", "--outDir", "dist-vite", "--base", "./");
-  assert.equal(await open(join(here, "dist-vite")), "ok");
+  assert.equal(await result(t, join(here, "dist-vite")), "ok");
 });
 
-test("a webpack project passes messages in Chromium", async () => {
+test("a webpack project passes messages in Chromium", async (t) => {
   run("webpack", "--config", "webpack.config.cjs");
   await writeFile(join(here, "dist-webpack/index.html"), '<!doctype html><script src="main.js"></script>');
-  assert.equal(await open(join(here, "dist-webpack")), "ok");
+  assert.equal(await result(t, join(here, "dist-webpack")), "ok");
 });
 
 test("Node passes messages with a polyfill", () => {
@@ -73,6 +68,5 @@ test("the README's example runs", () => {
     Object.assign(globalThis, { WebSocket, RTCPeerConnection: wrtc.RTCPeerConnection });
     await (await import("./hello.mjs")).hello(${JSON.stringify(relay)});
     process.exit(0);`;
-  const said = execFileSync(process.execPath, ["--input-type=module", "-e", script], { cwd: here, encoding: "utf8", timeout: 60_000 });
-  assert.equal(said.trim(), "true hello");
+  assert.equal(node(script, "--input-type=module"), "true hello");
 });
