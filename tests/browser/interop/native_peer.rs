@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Beside `send`, `recv`, `close_connection` and `close` it knows `watch` and `closed`: `watch` remembers the connection
-//! to a peer, and `closed` waits for its end, whose code is the result.
+//! to a peer, and `closed` waits for its end, whose code is the result. `fill` sends numbered messages until one is held
+//! back, `drain` takes them; each tells how many.
 
 use crosspeer_native::{Config, Message, PeerConnection, PeerManager};
 use data_encoding::BASE64;
@@ -14,7 +15,9 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use uuid::Uuid;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -78,11 +81,45 @@ impl Peer {
                 let connection = self.watched().remove(peer).ok_or("it is not watched")?;
                 return Ok(connection.on_close().await.code().into());
             }
+            "fill" => return self.fill(peer.parse()?, request).await,
+            "drain" => return self.drain(request).await,
             "close_connection" => self.manager.close_connection(peer.parse()?).await?,
             "close" => self.manager.close().await?,
             other => return Err(format!("no such request: {other}").into()),
         }
         Ok(Value::Null)
+    }
+
+    /// Until one is not taken for `held` milliseconds, or there are `most` bytes; how many, with it.
+    async fn fill(&self, peer: Uuid, request: &Value) -> Result<Value, Failure> {
+        let number = |key: &str| request[key].as_u64().unwrap_or_default();
+        let (first, size, held) = (number("first"), number("size"), Duration::from_millis(number("held")));
+        for count in 1.. {
+            let mut message = vec![0; usize::try_from(size)?];
+            message[..4].copy_from_slice(&u32::try_from(first + count - 1)?.to_be_bytes());
+            let sending = tokio::spawn(self.manager.send(peer, message));
+            match tokio::time::timeout(held, sending).await {
+                Ok(sent) if count * size < number("most") => sent??,
+                _ => return Ok(count.into()),
+            }
+        }
+        unreachable!("it counts for ever")
+    }
+
+    /// Takes `count` of them, which must come in order.
+    async fn drain(&self, request: &Value) -> Result<Value, Failure> {
+        let number = |key: &str| request[key].as_u64().unwrap_or_default();
+        for wanted in number("first")..number("first") + number("count") {
+            let (_, message) = self.manager.recv().await?;
+            let found = message
+                .as_bytes()
+                .get(..4)
+                .map(|head| u32::from_be_bytes(head.try_into().expect("4 bytes")));
+            if found.map(u64::from) != Some(wanted) || message.len() as u64 != number("size") {
+                return Err(format!("{found:?} instead of {wanted}").into());
+            }
+        }
+        Ok(number("count").into())
     }
 
     fn watched(&self) -> std::sync::MutexGuard<'_, HashMap<String, PeerConnection>> {

@@ -3,6 +3,15 @@ import { PeerManager } from "crosspeer";
 import { digest, make } from "./samples.js";
 
 let peers;
+/** The wasm module's memory. */
+let memory;
+const { instantiate } = WebAssembly;
+WebAssembly.instantiate = async (...given) => {
+  const made = await instantiate(...given);
+  memory = Object.values((made.instance ?? made).exports).find((value) => value instanceof WebAssembly.Memory);
+  return made;
+};
+
 const connections = new Map();
 const outcome = (promise) => promise.then(
   () => "ok",
@@ -48,6 +57,31 @@ globalThis.peer = {
       if (result !== "ok") return result;
     }
   },
+
+  /** Sends numbered messages until one is not taken for `held` milliseconds, or there are `most` bytes; how many, with it. */
+  async fill({ peer, first, size, most, held }) {
+    for (let count = 1; ; count++) {
+      const message = new Uint8Array(size);
+      new DataView(message.buffer).setUint32(0, first + count - 1);
+      const sending = outcome(peers.send(peer, message));
+      const result = await Promise.race([sending, new Promise((resolve) => setTimeout(resolve, held, "held"))]);
+      if (result === "held" || count * size >= most) return count;
+      if (result !== "ok") throw new Error(result);
+    }
+  },
+
+  /** Receives so many of them, which must come in order; how many did. */
+  async drain({ first, size, count }) {
+    for (let number = first; number < first + count; number++) {
+      const { data } = await peers.recv();
+      const found = new DataView(data.buffer).getUint32(0);
+      if (found !== number || data.length !== size) throw new Error(`${found} instead of ${number}`);
+    }
+    return count;
+  },
+
+  /** Bytes. */
+  memory: () => memory.buffer.byteLength,
 
   /** Sends these and closes, without waiting for anything in between. */
   async sendAndClose({ peer, samples }) {
