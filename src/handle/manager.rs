@@ -6,7 +6,7 @@ use super::{Asking, Node};
 use crate::driver::Driver;
 use crate::platform::Platform;
 use crate::router::{Mode, Request, Target};
-use crate::{Config, Message, RelayState, Result};
+use crate::{Config, Message, RelayState, Result, State};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -163,8 +163,13 @@ impl PeerManager {
     /// # Errors
     /// As [`PeerManager::accept`].
     pub async fn next_incoming(&self) -> Result<PeerConnection> {
-        let shared = self.node.hub.next_incoming().await?;
-        Ok(PeerConnection::managed(&self.node, shared))
+        loop {
+            let shared = self.node.hub.next_incoming().await?;
+            // One that has ended meanwhile is of no use: its messages are the manager's.
+            if shared.state() == State::Connected {
+                return Ok(PeerConnection::managed(&self.node, shared));
+            }
+        }
     }
 
     /// The connections that are up now, whoever has made them.

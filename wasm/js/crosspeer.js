@@ -173,7 +173,7 @@ class Registration extends Endpoint {
   }
 }
 
-/** Connections that have ended are forgotten when there are so many more than were up. */
+/** Connections that nobody has any more are forgotten when there are so many more than were up. */
 const SPARE = 16;
 
 export class PeerManager extends Registration {
@@ -182,7 +182,7 @@ export class PeerManager extends Registration {
   #arrivals;
   #outbox = new Map();
   #maxMessageBytes;
-  /** The objects of connections, by their numbers: the same for as long as a connection lives. */
+  /** The objects of connections, weakly, by their numbers: the same for as long as somebody has it. */
   #known = new Map();
   #most = SPARE;
 
@@ -244,18 +244,17 @@ export class PeerManager extends Registration {
 
   #connection(handle) {
     const id = handle.get("id");
-    const known = this.#known.get(id);
+    const known = this.#known.get(id)?.deref();
     if (known) {
       handle.free();
       return known;
     }
     if (this.#known.size >= this.#most) {
-      const ended = ["closed", "failed"];
-      for (const [id, { state }] of this.#known) if (ended.includes(state)) this.#known.delete(id);
+      for (const [id, weak] of this.#known) if (!weak.deref()) this.#known.delete(id);
       this.#most = 2 * this.#known.size + SPARE;
     }
     const connection = new PeerConnection(handle, KEY);
-    this.#known.set(id, connection);
+    this.#known.set(id, new WeakRef(connection));
     return connection;
   }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 /// [`crosspeer::PeerManager`] on this platform.
 #[derive(Debug, Clone)]
-pub struct PeerManager(crosspeer::PeerManager, Web, Rc<Task>);
+pub struct PeerManager(crosspeer::PeerManager, Web);
 
 impl PeerManager {
     /// Registers at the relay and is then ready for peers; the relay is tried until `connect_timeout` is over.
@@ -17,22 +17,16 @@ impl PeerManager {
     /// [`crosspeer::Error::InvalidInput`] for a URL or configuration that cannot work,
     /// [`crosspeer::Error::RelayUnreachable`] with the last failure, [`crosspeer::Error::RelayRefused`].
     pub async fn join(url: &str, config: Config) -> Result<Self> {
-        let manager = Self::start(url, config)?;
+        let (manager, _) = Self::start(url, config)?;
         manager.registered().await?;
         Ok(manager)
     }
 
-    /// One that is yet to be registered.
-    pub(crate) fn start(url: &str, config: Config) -> Result<Self> {
+    /// One that is yet to be registered, and its driver.
+    pub(crate) fn start(url: &str, config: Config) -> Result<(Self, Rc<Task>)> {
         let web = Web::new();
         let (manager, driver) = crosspeer::PeerManager::new(web.clone(), url, config)?;
-        Ok(Self(manager, web, Task::spawn(driver.run())))
-    }
-
-    /// The driver, for whoever wants its answer at once.
-    #[cfg(feature = "js")]
-    pub(crate) fn driver(&self) -> &Rc<Task> {
-        &self.2
+        Ok((Self(manager, web), Task::spawn(driver.run())))
     }
 
     /// The browser's own object behind one of this manager's connections, while there is one: for its statistics.
@@ -51,7 +45,7 @@ impl Deref for PeerManager {
 
 /// [`crosspeer::RelayClient`] on this platform.
 #[derive(Debug, Clone)]
-pub struct RelayClient(crosspeer::RelayClient, Rc<Task>);
+pub struct RelayClient(crosspeer::RelayClient);
 
 impl RelayClient {
     /// Registers at the relay; it is tried until `connect_timeout` is over.
@@ -59,21 +53,15 @@ impl RelayClient {
     /// # Errors
     /// As [`PeerManager::join`].
     pub async fn connect(url: &str, config: Config) -> Result<Self> {
-        let client = Self::start(url, config)?;
+        let (client, _) = Self::start(url, config)?;
         client.registered().await?;
         Ok(client)
     }
 
-    /// One that is yet to be registered.
-    pub(crate) fn start(url: &str, config: Config) -> Result<Self> {
+    /// One that is yet to be registered, and its driver.
+    pub(crate) fn start(url: &str, config: Config) -> Result<(Self, Rc<Task>)> {
         let (client, driver) = crosspeer::RelayClient::new(Web::new(), url, config)?;
-        Ok(Self(client, Task::spawn(driver.run())))
-    }
-
-    /// The driver, for whoever wants its answer at once.
-    #[cfg(feature = "js")]
-    pub(crate) fn driver(&self) -> &Rc<Task> {
-        &self.1
+        Ok((Self(client), Task::spawn(driver.run())))
     }
 }
 

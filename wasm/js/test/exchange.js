@@ -1,6 +1,7 @@
 // What every bundle and Node do: two peers in one place, as a user would write it.
 import { init, PeerConnection, PeerManager, RelayClient } from "crosspeer";
 import { code, options, same } from "./check.js";
+import { events } from "./events.js";
 import { listeners } from "./listeners.js";
 
 async function displaced(relay) {
@@ -58,9 +59,10 @@ async function managers(relay) {
   same("peer", connection.peer, two.uuid);
   same("kind", connection.isCrosspeer, true);
   const changed = new Promise((resolve) => other.addEventListener("statechange", () => resolve(other.state)));
-  const big = connection.send(new Uint8Array(3_000_000).fill(7));
-  same("buffered", connection.bufferedAmount, 3_000_000);
-  same("big", (await other.recv()).length, 3_000_000);
+  // More than the peer grants at first.
+  const big = connection.send(new Uint8Array(12_000_000).fill(7));
+  same("buffered", connection.bufferedAmount, 12_000_000);
+  same("big", (await other.recv()).length, 12_000_000);
   await big;
   same("buffered", connection.bufferedAmount, 0);
   same("sent", (await connection.statistics()).messagesSent > 0, true);
@@ -98,6 +100,8 @@ async function byHand(relay) {
 async function refusals() {
   same("url", await code(PeerManager.join("http://x")), "invalid-input");
   same("option", await code(PeerManager.join("ws://127.0.0.1:9", { nmae: "x" })), "invalid-input");
+  const policy = { iceTransportPolicy: "none" };
+  same("policy", await code(PeerManager.join("ws://127.0.0.1:9", policy)), "invalid-input");
   same("gone", await code(PeerManager.join("ws://127.0.0.1:9", { connectTimeout: 300 })), "relay-unreachable");
   same("aborted", await code(PeerManager.join("ws://127.0.0.1:9", { signal: AbortSignal.timeout(50) })), "TimeoutError");
 }
@@ -106,6 +110,7 @@ export async function exchange(relay) {
   await init();
   await managers(relay);
   await listeners(relay);
+  await events(relay);
   await displaced(relay);
   await byHand(relay);
   await refusals();

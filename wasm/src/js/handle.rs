@@ -51,12 +51,12 @@ impl Handle {
         let open = async move {
             let (url, config) = (string(&url), config(&options)?);
             let (kind, driver, registered) = if manager {
-                let manager = PeerManager::start(&url, config).map_err(thrown)?;
-                let (driver, registered) = (Rc::clone(manager.driver()), manager.registered_timeout(millis(left)));
+                let (manager, driver) = PeerManager::start(&url, config).map_err(thrown)?;
+                let registered = manager.registered_timeout(millis(left));
                 (Kind::Manager(manager), driver, registered)
             } else {
-                let client = RelayClient::start(&url, config).map_err(thrown)?;
-                let (driver, registered) = (Rc::clone(client.driver()), client.registered_timeout(millis(left)));
+                let (client, driver) = RelayClient::start(&url, config).map_err(thrown)?;
+                let registered = client.registered_timeout(millis(left));
                 (Kind::Client(client), driver, registered)
             };
             registered.await.map_err(thrown)?;
