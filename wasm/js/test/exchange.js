@@ -3,6 +3,7 @@ import { init, PeerConnection, PeerManager, RelayClient } from "crosspeer";
 import { code, options, same } from "./check.js";
 import { events } from "./events.js";
 import { listeners } from "./listeners.js";
+import { sends } from "./sends.js";
 
 async function displaced(relay) {
   const uuid = crypto.randomUUID();
@@ -111,6 +112,7 @@ export async function exchange(relay) {
   await managers(relay);
   await listeners(relay);
   await events(relay);
+  await sends(relay);
   await displaced(relay);
   await byHand(relay);
   await refusals();
