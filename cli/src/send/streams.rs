@@ -9,18 +9,21 @@ use std::sync::mpsc as std_mpsc;
 use std::thread;
 use tokio::sync::mpsc;
 
+/// Blocks that are read and not yet taken, of all streams.
+const AHEAD: usize = 16;
+
 /// What was read of which transfer's stream; nothing is its end.
-pub(super) type Reads = mpsc::UnboundedReceiver<(u32, io::Result<Vec<u8>>)>;
+pub(super) type Reads = mpsc::Receiver<(u32, io::Result<Vec<u8>>)>;
 
 /// The open streams. Each reads only what it is asked for: memory is one block of each.
 pub(super) struct Streams {
     wanted: HashMap<u32, std_mpsc::Sender<usize>>,
-    read: mpsc::UnboundedSender<(u32, io::Result<Vec<u8>>)>,
+    read: mpsc::Sender<(u32, io::Result<Vec<u8>>)>,
 }
 
 impl Streams {
     pub(super) fn new() -> (Self, Reads) {
-        let (read, reads) = mpsc::unbounded_channel();
+        let (read, reads) = mpsc::channel(AHEAD);
         let wanted = HashMap::new();
         (Self { wanted, read }, reads)
     }
@@ -32,7 +35,7 @@ impl Streams {
             let (path, read) = (path.to_owned(), self.read.clone());
             thread::spawn(move || {
                 if let Err(error) = serve(id, path, kind, &asked, &read) {
-                    let _ = read.send((id, Err(error)));
+                    let _ = read.blocking_send((id, Err(error)));
                 }
             });
             wanted
@@ -51,7 +54,7 @@ fn serve(
     path: PathBuf,
     kind: Kind,
     asked: &std_mpsc::Receiver<usize>,
-    read: &mpsc::UnboundedSender<(u32, io::Result<Vec<u8>>)>,
+    read: &mpsc::Sender<(u32, io::Result<Vec<u8>>)>,
 ) -> io::Result<()> {
     let mut stream: Box<dyn Read> = match kind {
         Kind::Stdin => Box::new(io::stdin().lock()),
@@ -66,7 +69,7 @@ fn serve(
             }
         };
         block.truncate(got);
-        if read.send((id, Ok(block))).is_err() {
+        if read.blocking_send((id, Ok(block))).is_err() {
             break;
         }
     }
