@@ -10,6 +10,7 @@ use crate::json::{self, Members};
 use crate::platform::{SdpType, SessionDescription};
 
 mod candidate;
+mod lines;
 mod sdp;
 #[cfg(test)]
 mod tests;

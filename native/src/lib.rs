@@ -46,6 +46,7 @@ mod platform;
 mod proxy;
 mod route;
 mod rtc;
+mod running;
 mod socket;
 mod target;
 mod tls;

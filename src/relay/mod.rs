@@ -11,13 +11,13 @@ mod uplink;
 pub(crate) mod url;
 mod wire;
 
-pub use message::{DecodeError, DescriptionType, PeerConnectionMessage, Registration, RelayMessage, Response};
+pub use message::{DescriptionType, PeerConnectionMessage, Registration, RelayMessage, Response};
 pub use state::RelayState;
 pub use switchboard::{ConnId, Incoming, MAX_NAME_BYTES, Switchboard, SwitchboardOutput, close_code};
 #[doc(hidden)] // for the fuzz targets
 pub use uplink::{Uplink, UplinkOutput};
 pub use url::refused_in_page;
-pub use wire::parse_uuid;
+pub use wire::{DecodeError, parse_uuid};
 
 /// Bytes of the largest WebSocket message that a relay or a client takes: ProxyStore's (1 MiB, from `websockets`).
 pub const MAX_FRAME_BYTES: usize = 1 << 20;

@@ -1,10 +1,7 @@
 //! Streams: what keeps its reader waiting is read on a thread of its own.
 
-use super::files::Kind;
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 use std::sync::mpsc as std_mpsc;
 use std::thread;
 use tokio::sync::mpsc;
@@ -28,19 +25,23 @@ impl Streams {
         (Self { wanted, read }, reads)
     }
 
-    /// Asks for up to so many bytes; they come by [`Reads`]. The first time opens the stream, which may wait too.
-    pub(super) fn read(&mut self, id: u32, path: &Path, kind: Kind, len: usize) {
-        let wanted = self.wanted.entry(id).or_insert_with(|| {
-            let (wanted, asked) = std_mpsc::channel();
-            let (path, read) = (path.to_owned(), self.read.clone());
-            thread::spawn(move || {
-                if let Err(error) = serve(id, path, kind, &asked, &read) {
-                    let _ = read.blocking_send((id, Err(error)));
-                }
-            });
-            wanted
+    /// Opens one, which may wait too.
+    pub(super) fn open(&mut self, id: u32, open: impl FnOnce() -> io::Result<Box<dyn Read>> + Send + 'static) {
+        let (wanted, asked) = std_mpsc::channel();
+        let read = self.read.clone();
+        thread::spawn(move || {
+            if let Err(error) = serve(id, open, &asked, &read) {
+                let _ = read.blocking_send((id, Err(error)));
+            }
         });
-        let _ = wanted.send(len); // it has ended, and said so
+        self.wanted.insert(id, wanted);
+    }
+
+    /// Asks for up to so many bytes; they come by [`Reads`].
+    pub(super) fn read(&mut self, id: u32, len: usize) {
+        if let Some(wanted) = self.wanted.get(&id) {
+            let _ = wanted.send(len); // it has ended, and said so
+        }
     }
 
     /// Its transfer has ended.
@@ -51,15 +52,11 @@ impl Streams {
 
 fn serve(
     id: u32,
-    path: PathBuf,
-    kind: Kind,
+    open: impl FnOnce() -> io::Result<Box<dyn Read>>,
     asked: &std_mpsc::Receiver<usize>,
     read: &mpsc::Sender<(u32, io::Result<Vec<u8>>)>,
 ) -> io::Result<()> {
-    let mut stream: Box<dyn Read> = match kind {
-        Kind::Stdin => Box::new(io::stdin().lock()),
-        _ => Box::new(File::open(path)?),
-    };
+    let mut stream = open()?;
     while let Ok(len) = asked.recv() {
         let mut block = vec![0; len];
         let got = loop {
