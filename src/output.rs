@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 /// Where a connection stands, in WebRTC's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum State {
     /// Nothing has happened yet.
     New,
