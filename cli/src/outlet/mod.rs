@@ -92,7 +92,11 @@ impl<S: Stock> Outlet<S> {
             return Ok(false);
         };
         match output {
-            SenderOutput::Send(message) => connection.send(message).await?,
+            SenderOutput::Send(message) => match connection.send(message).await {
+                // Its last words, such as why it goes, are here and still to be read.
+                Err(Error::Closed { .. }) => {}
+                sent => sent?,
+            },
             SenderOutput::Read { id, len, .. } => self.read(id, len),
             SenderOutput::Progress { id, stored } => self.stock.progress(id, stored),
             SenderOutput::Done { id, hash, .. } => self.done(id, hash),
