@@ -3,46 +3,17 @@
 
 import { Handle } from "./crosspeer_wasm.js";
 import { CrosspeerError, invalid, isPromise, translate } from "./errors.js";
+import { PeerConnectionEvent, PeerMessageEvent, RelayMessageEvent, RelayStateEvent } from "./events.js";
 import { load, locateBy } from "./load.js";
 import { checkOptions, time } from "./options.js";
 import { Outbox } from "./outbox.js";
 import { fromWire, toWire } from "./relay_message.js";
 import { Source } from "./source.js";
 
-export { CrosspeerError, locateBy };
+export { CrosspeerError, locateBy, PeerConnectionEvent, PeerMessageEvent, RelayMessageEvent, RelayStateEvent };
 
 export function init(source) {
   return load(source);
-}
-
-export class PeerMessageEvent extends Event {
-  constructor(type, { from, data }) {
-    super(type);
-    this.from = from;
-    this.data = data;
-  }
-}
-
-export class PeerConnectionEvent extends Event {
-  constructor(type, { connection }) {
-    super(type);
-    this.connection = connection;
-  }
-}
-
-export class RelayMessageEvent extends Event {
-  constructor(type, { message }) {
-    super(type);
-    this.message = message;
-  }
-}
-
-export class RelayStateEvent extends Event {
-  constructor(type, { state, reason }) {
-    super(type);
-    this.state = state;
-    this.reason = reason;
-  }
 }
 
 /** Asks a handle of the wasm module for something; the result, or a promise of it where it has to be waited for. */
