@@ -89,7 +89,31 @@ async function registration(relay) {
   globalThis.WebSocket = WebSocket;
 }
 
+/** What `RTCPeerConnection` is given is what was asked for. */
+async function policy(relay) {
+  const { RTCPeerConnection } = globalThis;
+  const iceServers = [{ urls: "turn:127.0.0.1:9", username: "me", credential: "secret" }];
+  for (const iceTransportPolicy of ["relay", "all"]) {
+    const stop = new AbortController();
+    let given;
+    globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+      constructor(configuration) {
+        super(configuration);
+        given = configuration;
+        stop.abort();
+      }
+    };
+    const peers = await PeerManager.join(relay, { iceServers, iceTransportPolicy });
+    same("stopped", await code(peers.connect(crypto.randomUUID(), { signal: stop.signal })), "AbortError");
+    same("policy", given.iceTransportPolicy ?? "all", iceTransportPolicy);
+    same("server", [].concat(given.iceServers[0].urls).join(), "turn:127.0.0.1:9");
+    await peers.close();
+  }
+  globalThis.RTCPeerConnection = RTCPeerConnection;
+}
+
 export async function events(relay) {
+  await policy(relay);
   await connections(relay);
   await late(relay);
   await registration(relay);
