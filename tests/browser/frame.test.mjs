@@ -1,59 +1,25 @@
 // The frame of the page of `crosspeer share` in Chromium: what holds when the server, storage or the clipboard is away.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
-import { Crosspeer, folder, PATIENCE, share } from "./harness.mjs";
+import { test } from "node:test";
+import { again, button, folder, inChromium, online, serve } from "./harness.mjs";
 
-let browser;
-before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-dev-shm-usage"],
-  });
-});
-after(() => browser?.close());
-
-async function open(t, server, script) {
-  const context = await browser.newContext();
-  context.setDefaultTimeout(PATIENCE);
-  t.after(() => context.close());
-  if (script) await context.addInitScript(script);
-  const page = await context.newPage();
-  await page.goto(server.url);
-  await online(page);
-  return page;
-}
-
-async function serve(t, ...args) {
-  const dir = await folder(t);
-  const server = await share(dir, ...args);
-  t.after(() => server.end());
-  return Object.assign(server, { dir });
-}
-
-async function again(t, { dir, port }, ...args) {
-  const server = new Crosspeer("share", dir, "--listen", `127.0.0.1:${port}`, ...args);
-  t.after(() => server.end());
-  await server.event({ type: "ready" });
-  return server;
-}
-
-const online = (page) => page.locator("#status[data-state=online]").waitFor();
-const button = (page, name) => page.getByRole("button", { name, exact: true });
+const { open } = inChromium();
 
 test("the page works where site data is blocked", async (t) => {
-  const page = await open(t, await serve(t), () => {
-    for (const key of ["localStorage", "sessionStorage", "indexedDB"]) {
-      Object.defineProperty(window, key, { get: () => { throw new DOMException("denied", "SecurityError"); } });
-    }
+  const page = await open(t, await serve(t, await folder(t)), {
+    script: () => {
+      for (const key of ["localStorage", "sessionStorage", "indexedDB"]) {
+        Object.defineProperty(window, key, { get: () => { throw new DOMException("denied", "SecurityError"); } });
+      }
+    },
   });
   await page.locator("#theme").click();
   assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
 });
 
 test("a snippet shared while the server is away waits, and is sent when it is back", async (t) => {
-  const server = await serve(t);
+  const server = await serve(t, await folder(t));
   const page = await open(t, server);
   await server.end("SIGKILL");
   await page.locator("#banner").waitFor();
@@ -68,7 +34,7 @@ test("a snippet shared while the server is away waits, and is sent when it is ba
 });
 
 test("a changed token is said, and the new one opens the page again", async (t) => {
-  const server = await serve(t, "--token", "old");
+  const server = await serve(t, await folder(t), "--token", "old");
   const page = await open(t, server);
   await server.end("SIGKILL");
   await again(t, server, "--token", "new");
@@ -79,7 +45,7 @@ test("a changed token is said, and the new one opens the page again", async (t) 
 });
 
 test("Enter accepts a new name, Escape and Cancel keep the old one", async (t) => {
-  const page = await open(t, await serve(t));
+  const page = await open(t, await serve(t, await folder(t)));
   for (const [text, act] of [["Ada", () => page.keyboard.press("Enter")], ["no", () => page.keyboard.press("Escape")], ["no", () => button(page, "Cancel").click()]]) {
     await page.locator("#rename").click();
     await page.locator("#name-input").fill(text);
@@ -96,10 +62,10 @@ test("Enter accepts a new name, Escape and Cancel keep the old one", async (t) =
 
 for (const works of [true, false]) {
   test(`copying in a dialog on plain http ${works ? "copies" : "says that it failed"}`, async (t) => {
-    const page = await open(t, await serve(t), `
+    const page = await open(t, await serve(t, await folder(t)), { script: `
       Object.defineProperty(Navigator.prototype, "clipboard", { get: () => undefined });
       document.execCommand = () => ${works} && ((window.copied = getSelection().toString() || document.activeElement.value), true);
-    `);
+    ` });
     await page.evaluate(() => document.getElementById("device-dialog").showModal());
     await page.evaluate(() => {
       const copy = document.querySelector('[data-copy="command-folder"]');

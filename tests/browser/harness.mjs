@@ -1,5 +1,6 @@
-// What the tests share: `crosspeer` processes that are listened to, folders, files.
+// What the tests share: `crosspeer` processes that are listened to, folders, files, Chromium with the page in it.
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -8,6 +9,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { after, before } from "node:test";
+import { chromium } from "playwright-core";
 
 const PROGRAM = process.env.CROSSPEER ?? join(import.meta.dirname, "../../target/debug/crosspeer");
 
@@ -62,6 +65,67 @@ export async function share(dir, ...args) {
   const server = new Crosspeer("share", dir, "--listen", `127.0.0.1:${port}`, ...args);
   const { url, uuid } = await server.event({ type: "ready" });
   return Object.assign(server, { url, uuid, port });
+}
+
+/** The same, ended with the test. */
+export async function serve(t, dir, ...args) {
+  const server = await share(dir, ...args);
+  t.after(() => server.end());
+  return Object.assign(server, { dir });
+}
+
+/** The same folder at the same address, after `server` has ended. */
+export async function again(t, { dir, port }, ...args) {
+  const server = new Crosspeer("share", dir, "--listen", `127.0.0.1:${port}`, ...args);
+  t.after(() => server.end());
+  const { uuid } = await server.event({ type: "ready" });
+  return Object.assign(server, { dir, port, uuid });
+}
+
+/** Chromium for all tests of a file: how to open contexts and pages in it, which are closed with their test. */
+export function inChromium() {
+  let browser;
+  before(async () => {
+    browser = await chromium.launch({
+      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      args: ["--no-sandbox", "--disable-dev-shm-usage"],
+    });
+  });
+  after(() => browser?.close());
+
+  async function newContext(t, options = {}) {
+    const context = await browser.newContext(options);
+    context.setDefaultTimeout(PATIENCE);
+    t.after(() => context.close());
+    return context;
+  }
+
+  /** A page that shows the folder. */
+  async function open(t, server, { context, path = "", script } = {}) {
+    context ??= await newContext(t);
+    if (script) await context.addInitScript(script);
+    const page = await context.newPage();
+    page.on("pageerror", (error) => assert.fail(`an error on the page: ${error.stack}`));
+    page.on("dialog", (dialog) => dialog.accept());
+    await page.goto(server.url + path);
+    await online(page);
+    return page;
+  }
+
+  return { newContext, open };
+}
+
+export const online = (page) => page.locator("#status[data-state=online]").waitFor();
+export const button = (page, name) => page.getByRole("button", { name, exact: true });
+export const transfer = (page, name, state) => page.locator(`.transfer[data-name=${JSON.stringify(name)}][data-state="${state}"]`);
+export const entry = (page, name) => page.locator(`.entry[data-name=${JSON.stringify(name)}]`);
+/** The other page, connected. */
+export const otherPage = (page) => page.locator('.person[data-role="page"][data-connected="true"]');
+
+/** Clicks what starts a download, and gives the file that the browser has saved. */
+export async function saved(page, click) {
+  const [download] = await Promise.all([page.waitForEvent("download", { timeout: PATIENCE }), click()]);
+  return { name: download.suggestedFilename(), path: await download.path() };
 }
 
 export async function freePort() {

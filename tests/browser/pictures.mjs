@@ -18,7 +18,7 @@ const FILES = [
 ];
 const DAY = 24 * 3600;
 
-export async function pictures(t, { browser, open, newContext, serve, out }) {
+export async function pictures(t, { open, newContext, serve, out }) {
   const parent = await folder(t);
   const dir = join(parent, "Harbour project");
   const from = await folder(t);

@@ -146,7 +146,9 @@ fn incoming(output: ReceiverOutput) -> JsValue {
         }
         ReceiverOutput::Write { id, data, .. } => object("write", id, [("data", Uint8Array::from(&data[..]).into())]),
         ReceiverOutput::Complete { id, hash } => object("complete", id, [("hash", hex(&hash))]),
-        ReceiverOutput::Stopped { id, code, reason } => stopped("receiving-stopped", id, code, reason),
+        ReceiverOutput::Stopped { id, code, reason } | ReceiverOutput::Refused { id, code, reason } => {
+            stopped("receiving-stopped", id, code, reason)
+        }
         _ => object("ignored", 0, []),
     }
 }

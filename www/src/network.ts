@@ -106,6 +106,11 @@ export class Network extends EventTarget {
     }
   }
 
+  /** Whether this visitor is connected, or was when the server last told. */
+  isThere(uuid: string): boolean {
+    return this.peers.has(uuid) || this.participants.some((person) => person.uuid === uuid);
+  }
+
   /** The connection to a peer, made if there is none. Pages are greeted, others would take that for a message. */
   async connect(uuid: string): Promise<Peer> {
     const known = this.peers.get(uuid);

@@ -40,7 +40,7 @@ export interface Offered {
   accept(incoming: Incoming): void;
   refuse(reason: string): void;
   /** The other side has changed its mind. */
-  onStopped: (reason: string) => void;
+  onStopped: (code: string, reason: string) => void;
 }
 
 /** What the other side refused. */
@@ -162,7 +162,7 @@ export class Peer {
     for (const { outgoing } of this.#sending.values()) outgoing.stopped("lost", reason);
     for (const { incoming, offered } of this.#receiving.values()) {
       incoming?.stopped("lost", reason);
-      offered?.onStopped(reason);
+      offered?.onStopped("lost", reason);
     }
     for (const incoming of this.#expected.values()) incoming.stopped("lost", reason);
     this.#questions.clear();
@@ -249,7 +249,9 @@ export class Peer {
         const receiving = this.#receiving.get(output.id);
         this.#receiving.delete(output.id);
         receiving?.incoming?.stopped(output.code, output.reason);
-        receiving?.offered?.onStopped(output.reason);
+        receiving?.offered?.onStopped(output.code, output.reason);
+        this.#expected.get(output.id)?.stopped(output.code, output.reason); // the module has refused it
+        this.#expected.delete(output.id);
       }
     }
   }

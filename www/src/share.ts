@@ -1,13 +1,13 @@
 // What people do here: download, upload, send to another page, take what is offered.
 
-import { Transfers } from "crosspeer/transfer";
+import { archive, contents, type Source } from "./archive";
 import type { Entry } from "./catalog";
+import { errorText, isolated } from "./dom";
 import { plural } from "./format";
 import type { Network } from "./network";
 import { type Incoming, type Offered, type Peer, Refused } from "./peer";
 import { openSink, save, type Sink } from "./sinks";
-import { Transfer, TransferList } from "./transfer";
-import { ZipWriter } from "./zip";
+import { type Remark, Transfer, TransferList } from "./transfer";
 
 /** A file and where it belongs. */
 export interface Upload {
@@ -19,9 +19,15 @@ export interface Upload {
 /** Files of one job that are on their way at a time. */
 const AT_ONCE = 4;
 
-interface Found {
-  path: string;
-  entry: Entry;
+/** What a transfer came to. */
+interface Outcome {
+  blob?: Blob | undefined;
+  /** BLAKE3, where it is one file. */
+  hash?: string;
+  /** What is to be said besides. */
+  note?: string;
+  /** What is to be said of some of its files. */
+  remarks?: Remark[];
 }
 
 export class Share {
@@ -34,19 +40,11 @@ export class Share {
     });
   }
 
-  /** Everything below a folder. */
-  async *walk(path: string): AsyncGenerator<Found> {
-    for await (const entry of this.list(path)) {
-      const below = path === "" ? entry.name : `${path}/${entry.name}`;
-      if (entry.size === undefined) yield* this.walk(below);
-      else yield { path: below, entry };
-    }
-  }
-
-  async *list(path: string): AsyncGenerator<Entry> {
+  /** What is in a folder, in order of names. With `quiet`, changes of it are not told. */
+  async *list(path: string, quiet = false): AsyncGenerator<Entry> {
     let after: string | undefined;
     for (;;) {
-      const { entries, more } = await this.#server().list(path, after);
+      const { entries, more } = await this.#server().list(path, after, quiet);
       yield* entries;
       after = entries.at(-1)?.name;
       if (!more || after === undefined) return;
@@ -67,25 +65,19 @@ export class Share {
   downloadFolder(path: string, name: string): void {
     const transfer = new Transfer("down", `${name}.zip`, 0, this.network.config?.name ?? "");
     this.#run(transfer, async (signal) => {
-      const files: Found[] = [];
-      for await (const found of this.walk(path)) {
-        signal.check();
-        files.push(found);
-      }
-      transfer.size = files.reduce((sum, { entry }) => sum + (entry.size ?? 0), 0);
+      const source: Source = {
+        list: (path) => this.list(path, true),
+        fetch: (path, sink) => this.#fetch(path, sink, signal, () => {}),
+        check: () => signal.check(),
+        progress: (stored) => transfer.progress(stored),
+      };
+      const all = await contents(source, path);
+      transfer.size = all.files.reduce((sum, { entry }) => sum + (entry.size ?? 0), 0);
       const sink = await openSink(transfer.name, transfer.size);
       signal.cleanup(() => sink.discard());
-      const zip = new ZipWriter(sink);
-      let before = 0;
-      for (const found of files) {
-        const inside = path === "" ? found.path : found.path.slice(path.length + 1);
-        await zip.begin(Transfers.sanitise(`${name}/${inside}`), found.entry.modified);
-        await this.#fetch(found.path, zip, signal, (stored) => transfer.progress(before + stored));
-        await zip.end();
-        before += found.entry.size ?? 0;
-        transfer.progress(before);
-      }
-      return { blob: (await zip.close()) ?? undefined, hash: "" };
+      const { blob, files, leftOut } = await archive(source, path, name, all, sink);
+      const missing = leftOut.length === 0 ? "" : ` · ${leftOut.length} left out`;
+      return { blob, note: `${plural(files, "file")}, checksums verified${missing}`, remarks: leftOut };
     });
   }
 
@@ -100,14 +92,15 @@ export class Share {
   sendTo(uuid: string, peer: string, uploads: Upload[]): void {
     let connected: Peer | undefined;
     const target = () => {
-      if (!connected || connected.closed) throw new Refused("gone", `${peer} is not there any more`);
+      if (!connected || connected.closed) throw new Refused("lost", "the connection ended");
       return connected;
     };
     this.#eachJob(uploads, (name, job) => {
-      const transfer = this.#send(name, job, peer, target, "", async () => {
+      this.#send(name, job, peer, target, "", async (transfer) => {
+        if (!this.network.isThere(uuid)) throw new Refused("gone", `${isolated(peer)} is not there any more`);
+        transfer.set("waiting", `Waiting for ${isolated(peer)}`);
         connected = await this.network.connect(uuid);
       });
-      transfer.detail = `waiting for ${peer}`;
     });
   }
 
@@ -130,42 +123,44 @@ export class Share {
     peer: string,
     target: () => Peer,
     prefix: string,
-    connect?: () => Promise<void>,
-  ): Transfer {
+    connect?: (transfer: Transfer) => Promise<void>,
+  ): void {
     const size = uploads.reduce((sum, { file }) => sum + file.size, 0);
     const transfer = new Transfer("up", name, size, peer);
     const left = new Set(uploads);
-    this.#run(transfer, async (signal) => {
-      await connect?.();
+    const remarks: Remark[] = [];
+    const work = async (signal: Signal): Promise<Outcome> => {
+      await connect?.(transfer);
       const stored = new Map<Upload, number>();
       const finished = size - [...left].reduce((sum, { file }) => sum + file.size, 0);
       const progress = () => transfer.progress([...stored.values()].reduce((sum, n) => sum + n, finished));
-      const refused: string[] = [];
-      let hash = "";
+      const refused: (Remark & { code: string })[] = [];
+      let sent: Sent | undefined;
       const queue = [...left];
       const worker = async () => {
         for (let upload = queue.shift(); upload; upload = queue.shift()) {
           const current = upload;
           try {
-            hash = await sendFile(target(), current, prefix, signal, (bytes) => {
+            sent = await sendFile(target(), current, prefix, signal, (bytes) => {
               stored.set(current, bytes);
               progress();
             });
             left.delete(current);
+            const { path } = current;
+            if (sent.name !== undefined && sent.name !== path) remarks.push({ path, reason: `stored as ${isolated(sent.name)}` });
           } catch (error) {
             if (!(error instanceof Refused) || ["lost", "cancelled"].includes(error.code)) throw error;
-            refused.push(error.message);
+            refused.push({ path: current.path, code: error.code, reason: error.message });
           }
         }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, worker));
-      if (refused.length > 0) {
-        const which = uploads.length === 1 ? "" : `${plural(refused.length, "file")} of ${uploads.length}: `;
-        throw new Refused("refused", which + refused[0]);
-      }
-      return { blob: undefined, hash: uploads.length === 1 ? hash : "" };
-    });
-    return transfer;
+      if (refused.length > 0) throw notAll(refused, uploads.length, remarks);
+      if (uploads.length === 1) return { hash: sent?.hash ?? "", note: remarks[0]?.reason ?? "" };
+      const renamed = remarks.length === 0 ? "" : ` · ${remarks.length} under other names`;
+      return { note: `${plural(uploads.length, "file")}, checksums verified${renamed}`, remarks };
+    };
+    this.#run(transfer, work, connect !== undefined);
   }
 
   /** Someone offers a file: a person decides. */
@@ -173,12 +168,12 @@ export class Share {
     const transfer = new Transfer("down", offered.name.split("/").at(-1)!, offered.size, peer.name);
     transfer.set("asking");
     transfer.onCancel = () => {
+      transfer.set("declined", "Declined");
       offered.refuse("declined");
-      transfer.set("cancelled", "declined");
     };
-    offered.onStopped = (reason) => transfer.set("failed", reason);
+    offered.onStopped = (code, reason) => ended(transfer, new Refused(code, reason), true);
     transfer.onAccept = () => {
-      this.#run(transfer, async (signal) => {
+      const work = async (signal: Signal): Promise<Outcome> => {
         const sink = await openSink(transfer.name, transfer.size);
         signal.cleanup(() => sink.discard());
         const hash = await new Promise<string>((resolve, reject) => {
@@ -187,7 +182,8 @@ export class Share {
           offered.accept(incoming);
         });
         return { blob: (await sink.close()) ?? undefined, hash };
-      });
+      };
+      this.#run(transfer, work, true);
       transfer.onRetry = undefined; // it is the other side that offers
     };
     this.transfers.add(transfer);
@@ -207,26 +203,24 @@ export class Share {
     });
   }
 
-  /** Carries a transfer through its states, again if it is told so. */
-  #run(transfer: Transfer, work: (signal: Signal) => Promise<{ blob: Blob | undefined; hash: string }>): void {
+  /** Carries a transfer through its states, again if it is told so. `visitor`: with one, who may not come back. */
+  #run(transfer: Transfer, work: (signal: Signal) => Promise<Outcome>, visitor = false): void {
     const attempt = async () => {
       const signal = new Signal();
       transfer.onCancel = () => {
-        transfer.set("cancelled");
+        transfer.set("cancelled", "Cancelled");
         signal.abort();
       };
       try {
-        const { blob, hash } = await work(signal);
+        const { blob, hash, note, remarks } = await work(signal);
         signal.check();
         transfer.result = blob;
         transfer.onDismiss = () => signal.clean();
-        transfer.finish(hash);
+        transfer.finish(hash ?? "", note ?? "", remarks ?? []);
         if (blob) save(blob, transfer.name);
       } catch (error) {
         signal.clean();
-        if (error instanceof DOMException && error.name === "AbortError") transfer.set("cancelled"); // no place was chosen
-        else if (error instanceof Refused && error.code === "lost") transfer.set("interrupted", "waiting for the connection");
-        else transfer.set("failed", error instanceof Error ? error.message : String(error));
+        ended(transfer, error, visitor);
       }
     };
     transfer.onRetry = () => {
@@ -243,6 +237,43 @@ export class Share {
     if (!server || server.closed) throw new Refused("lost", "not connected");
     return server;
   }
+}
+
+/** What is shown of a transfer that did not come to its end. */
+function ended(transfer: Transfer, error: unknown, visitor: boolean): void {
+  const who = isolated(transfer.peer);
+  if (error instanceof DOMException && error.name === "AbortError") return transfer.set("cancelled", "Cancelled"); // no place was chosen
+  if (!(error instanceof Refused)) return transfer.set("failed", errorText(error));
+  transfer.remarks = error instanceof NotAll ? error.remarks : [];
+  if (error.code === "lost" && visitor) {
+    const again = transfer.onRetry ? "" : ` ${who} can send it again.`;
+    return transfer.set("failed", `${who} left, or the connection was lost, before it was complete.${again}`);
+  }
+  if (error.code === "lost") return transfer.set("interrupted");
+  if (error.code === "cancelled") return transfer.set("cancelled", visitor ? `Cancelled by ${who}` : "Cancelled by the other side");
+  if (error.code === "refused" && visitor) {
+    return transfer.set("declined", error.message === "declined" ? `${who} declined` : `${who} declined: ${error.message}`);
+  }
+  transfer.set("failed", error.message);
+}
+
+/** Some files of a job were not taken. */
+class NotAll extends Refused {
+  constructor(
+    code: string,
+    reason: string,
+    readonly remarks: Remark[],
+  ) {
+    super(code, reason);
+  }
+}
+
+function notAll(refused: (Remark & { code: string })[], of: number, remarks: Remark[]): NotAll {
+  const { code, path, reason } = refused[0]!;
+  if (of === 1) return new NotAll(code, reason, []);
+  const all = refused.length === of && refused.every((other) => other.code === code && other.reason === reason);
+  const text = all ? reason : `${refused.length} of ${plural(of, "file")} not taken, ${isolated(path)}: ${reason}`;
+  return new NotAll(all ? code : "failed", text, [...refused, ...remarks]);
 }
 
 /** Whether a transfer is still wanted, and what to clear away if not. */
@@ -290,13 +321,20 @@ function receive(
   };
 }
 
+/** What the receiver says at the end. */
+interface Sent {
+  hash: string;
+  /** The path it has there, where it tells. */
+  name: string | undefined;
+}
+
 function sendFile(
   peer: Peer,
   { file, path }: Upload,
   prefix: string,
   signal: Signal,
   progress: (stored: number) => void,
-): Promise<string> {
+): Promise<Sent> {
   return new Promise((resolve, reject) => {
     signal.check();
     const settle = <T>(then: (value: T) => void) => (value: T) => (off(), then(value));
@@ -305,7 +343,7 @@ function sendFile(
       name: prefix + path,
       modified: file.lastModified,
       progress,
-      done: settle(resolve),
+      done: (hash, name) => settle(resolve)({ hash, name: name?.startsWith(prefix) ? name.slice(prefix.length) : name }),
       stopped: (code, reason) => settle(reject)(new Refused(code, reason)),
     });
     const off = signal.onAbort(cancel);

@@ -3,7 +3,7 @@
 use super::session::Shared;
 use crate::output::{hex, human_bytes};
 use crosspeer::transfer::catalog::{Catalog, Entry};
-use crosspeer::transfer::{Offer, Sender, SenderOutput, ToSender};
+use crosspeer::transfer::{Offer, Sender, SenderOutput, ToSender, sanitise};
 use crosspeer::{Error, PeerConnection};
 use serde_json::json;
 use std::collections::HashMap;
@@ -53,7 +53,9 @@ impl Downloads {
             return refuse(format!("{MAX_WAITING} files are waiting already"));
         }
         let size = entry.size.unwrap_or_default();
-        let (name, modified) = (entry.name, entry.modified);
+        // The visitor knows what it asked for. A name that receivers refuse must not keep the file from it.
+        let name = sanitise(&entry.name).unwrap_or_else(|_| "file".into());
+        let modified = entry.modified;
         // What has grown or shrunk since it was listed must not arrive cut.
         let offer = Offer {
             name,
