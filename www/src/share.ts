@@ -99,7 +99,9 @@ export class Share {
       this.#send(name, job, peer, target, "", async (transfer) => {
         if (!this.network.isThere(uuid)) throw new Refused("gone", `${isolated(peer)} is not there any more`);
         transfer.set("waiting", `Waiting for ${isolated(peer)}`);
-        connected = await this.network.connect(uuid);
+        connected = await this.network.connect(uuid).catch((error: unknown) => {
+          throw new Refused("gone", `${isolated(peer)} cannot be reached: ${errorText(error)}`);
+        });
       });
     });
   }
