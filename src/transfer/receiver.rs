@@ -230,11 +230,8 @@ impl Receiver {
     fn refuse(&mut self, id: u32, code: StopCode, reason: String) {
         let told = reason.clone();
         self.send(ToSender::Stop { id, code, reason });
-        self.outbox.push_back(ReceiverOutput::Refused {
-            id,
-            code,
-            reason: told,
-        });
+        self.outbox
+            .push_back(ReceiverOutput::Refused { id, code, reason: told });
     }
 
     fn on_data(&mut self, id: u32, offset: u64, data: Bytes) -> Result<()> {

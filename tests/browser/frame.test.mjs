@@ -33,14 +33,42 @@ test("a snippet shared while the server is away waits, and is sent when it is ba
   await late.locator(".snippet pre", { hasText: "later" }).waitFor();
 });
 
-test("a changed token is said, and the new one opens the page again", async (t) => {
+test("a changed token is said, and the new one opens the page again, without losing what waits", async (t) => {
   const server = await serve(t, await folder(t), "--token", "old");
   const page = await open(t, server);
   await server.end("SIGKILL");
+  await page.locator("#banner").waitFor();
+  await page.locator("#snippet-text").fill("kept");
+  await button(page, "Share").click();
+  await page.locator('.snippet[data-waiting="true"]').waitFor();
   await again(t, server, "--token", "new");
   await page.getByRole("heading", { name: "Your access has ended" }).waitFor();
   await page.getByLabel("Token", { exact: true }).fill("new");
   await button(page, "Open").click();
+  await online(page);
+  await page.locator('.snippet[data-waiting="false"] pre', { hasText: "kept" }).waitFor();
+  assert.match(page.url(), /#token=new$/);
+});
+
+test("a click on Try now ends the waits, the page's and the relay's", async (t) => {
+  const server = await serve(t, await folder(t));
+  const page = await open(t, server);
+  await server.end("SIGKILL");
+  await page.locator("#banner").waitFor();
+  // From here on no wait of the page ends by itself.
+  await page.evaluate(() => {
+    const { setTimeout } = globalThis;
+    globalThis.waits = [];
+    globalThis.setTimeout = (run, milliseconds = 0, ...rest) => {
+      if (milliseconds < 200) return setTimeout(run, milliseconds, ...rest);
+      globalThis.waits.push(milliseconds);
+      return 0;
+    };
+  });
+  // The waits that had begun before end, and lead to others.
+  await page.waitForFunction(() => globalThis.waits.length >= 2);
+  await again(t, server);
+  await button(page, "Try now").click();
   await online(page);
 });
 

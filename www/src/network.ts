@@ -54,6 +54,8 @@ export class Network extends EventTarget {
   #early = new Map<string, (string | Uint8Array)[]>();
   /** The token with which the server let this page in. */
   #accepted: string | undefined;
+  /** The token with which the manager asks the relay. */
+  #joined: string | undefined;
   #wake: () => void = () => {};
 
   constructor(
@@ -62,7 +64,7 @@ export class Network extends EventTarget {
   ) {
     super();
     // After sleep, or in another network, it is not waited for the next try.
-    const wake = () => this.#wake();
+    const wake = () => this.tryNow();
     addEventListener("online", wake);
     addEventListener("pageshow", wake);
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && wake());
@@ -84,8 +86,6 @@ export class Network extends EventTarget {
       try {
         const config = await this.#fetchConfig();
         if (!config) return;
-        // The relay is still asked with the token that was given to it at the start.
-        if (this.manager && this.token !== this.#accepted) location.reload();
         this.config = config;
         this.#accepted = this.token;
         await this.#join();
@@ -100,9 +100,8 @@ export class Network extends EventTarget {
         this.#detail(error);
       }
       this.server = undefined;
-      this.#set(this.manager ? "reconnecting" : "connecting", this.detail);
-      await this.#pause(wait);
-      wait = Math.min(wait * 2, LONGEST_WAIT);
+      this.#set(this.config ? "reconnecting" : "connecting", this.detail);
+      wait = (await this.#pause(wait)) ? Math.min(wait * 2, LONGEST_WAIT) : FIRST_WAIT;
     }
   }
 
@@ -129,8 +128,9 @@ export class Network extends EventTarget {
     void this.#deliver(this.snippets.find((snippet) => snippet.id === id)!);
   }
 
-  /** Now, instead of at the end of the wait. */
+  /** Now, instead of at the end of the wait: neither this page's nor the relay client's. */
   tryNow(): void {
+    this.manager?.reconnect().catch((error: unknown) => console.debug(`the relay: ${error}`));
     this.#wake();
   }
 
@@ -173,29 +173,45 @@ export class Network extends EventTarget {
       : "That token is not the right one.";
   }
 
+  /** At the relay, with the token that holds now: it is asked for whenever the relay is lost. */
   async #join(): Promise<void> {
-    if (this.manager) return;
+    if (this.manager && this.#joined === this.token) return;
+    await this.#leave();
     const { iceServers } = this.config!;
     const signal = AbortSignal.timeout(CONNECT_TIME);
     const options = { name: this.name, iceServers, reconnectMax: 4_000, maxMessageBytes: MAX_MESSAGE, signal };
+    const token = this.token;
     const manager = await PeerManager.join(this.relayUrl, options);
-    this.manager = manager;
+    [this.manager, this.#joined] = [manager, token];
     void this.#listen(manager);
   }
 
+  async #leave(): Promise<void> {
+    const { manager } = this;
+    [this.manager, this.participants] = [undefined, []];
+    await manager?.close().catch((error: unknown) => console.debug(`leaving: ${error}`));
+  }
+
   async #listen(manager: PeerManager): Promise<void> {
-    for await (const { from, data } of manager) {
-      const known = this.peers.get(from);
-      if (known && !known.closed) {
-        known.receive(data);
-        continue;
-      }
-      // It has connected to us; until that is known here, what it says waits.
-      const waiting = this.#early.get(from);
-      if (waiting) waiting.push(data);
-      else this.#early.set(from, [data]);
-      this.connect(from).catch(() => this.#early.delete(from));
+    try {
+      for await (const { from, data } of manager) this.#take(from, data);
+    } catch (error) {
+      // The relay refuses it, or somebody else has its place: another one has to join.
+      console.debug(`the relay: ${error}`);
+      if (this.manager !== manager) return;
+      await this.#leave();
+      this.#wake();
     }
+  }
+
+  #take(from: string, data: string | Uint8Array): void {
+    const known = this.peers.get(from);
+    if (known && !known.closed) return known.receive(data);
+    // It has connected to us; until that is known here, what it says waits.
+    const waiting = this.#early.get(from);
+    if (waiting) waiting.push(data);
+    else this.#early.set(from, [data]);
+    this.connect(from).catch(() => this.#early.delete(from));
   }
 
   async #connect(uuid: string): Promise<Peer> {
@@ -285,12 +301,13 @@ export class Network extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  #pause(milliseconds: number): Promise<void> {
+  /** Whether it was waited to the end. */
+  #pause(milliseconds: number): Promise<boolean> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
+      const timer = setTimeout(() => resolve(true), milliseconds);
       this.#wake = () => {
         clearTimeout(timer);
-        resolve();
+        resolve(false);
       };
     });
   }

@@ -110,8 +110,8 @@ function deviceContent(network: Network): HTMLElement[] {
   if (first === undefined) {
     return [
       h("p", {}, "This server listens on this computer only. To let other devices in, start it with"),
-      h("div.command", {}, h("code", {}, `crosspeer share --listen 0.0.0.0:${location.port || "80"} --token SECRET`)),
-      h("p.hint", {}, "SECRET is any word of yours: only who knows it gets in."),
+      h("div.command", {}, h("code", {}, `crosspeer share --listen 0.0.0.0:${location.port || "80"} FOLDER`)),
+      h("p.hint", {}, "It prints an address with a random token: only who has that gets in."),
     ];
   }
   const code = h("div.qr", { role: "img", "aria-label": "QR code of the address" });
