@@ -3,6 +3,7 @@
 import { stored } from "./dom";
 import { Network } from "./network";
 import { Share } from "./share";
+import { DockView } from "./view/dock";
 import { FilesView } from "./view/files";
 import { askToken, banner, copyButtons, dropping, otherDevices, renaming, showStatus, themeButton } from "./view/frame";
 import { PeopleView } from "./view/people";
@@ -39,6 +40,7 @@ async function main(): Promise<void> {
   const network = new Network(stored("name") ?? ownName(), token);
   const share = new Share(network);
   new TransfersView(share.transfers);
+  new DockView(share.transfers);
   const files = new FilesView(network, share, (path) => remember("path", path, false));
   files.path = fragment().get("path") ?? "";
   addEventListener("popstate", () => void files.show(fragment().get("path") ?? ""));

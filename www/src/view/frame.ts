@@ -1,7 +1,7 @@
 // What is around the lists: the state of the connection, colours, dropping files, other devices, the token.
 
 import { renderSVG } from "uqr";
-import { announce, byId, copy, h, icon, store, stored } from "../dom";
+import { announce, byId, copy, h, icon, store, stored, visible } from "../dom";
 import type { Network, Status } from "../network";
 import type { Share } from "../share";
 import { dropped } from "../upload";
@@ -23,8 +23,9 @@ export function showStatus(network: Network): void {
     status.title = network.detail;
     const { config } = network;
     if (config) {
-      byId("shared-by").textContent = `${config.folder} on ${config.name}${config.readonly ? " · read-only" : ""}`;
-      document.title = `${config.folder} · crosspeer`;
+      const folder = visible(config.folder);
+      byId("shared-by").textContent = `${folder} on ${visible(config.name)}${config.readonly ? " · read-only" : ""}`;
+      document.title = `${folder} · crosspeer`;
       byId("command-folder").textContent = command(network, config.uuid);
       byId("command-page").textContent = command(network, network.uuid);
     }
@@ -79,7 +80,7 @@ export function dropping(network: Network, share: Share, files: FilesView): void
     depth = Math.max(0, depth + change);
     drop.hidden = depth === 0;
     const folder = files.path.split("/").at(-1) || network.config?.folder || "the folder";
-    byId("drop-text").textContent = allowed() ? `Drop to upload into ${folder}` : "This folder takes no files now";
+    byId("drop-text").textContent = allowed() ? `Drop to upload into ${visible(folder)}` : "This folder takes no files now";
     drop.classList.toggle("refused", !allowed());
   };
   addEventListener("dragenter", (event) => hasFiles(event) && (event.preventDefault(), show(1)));
@@ -153,7 +154,7 @@ export function renaming(network: Network): void {
     if (dialog.returnValue !== "ok" || name === "") return;
     store("name", name);
     network.rename(name);
-    byId("own-name").textContent = name;
+    byId("own-name").textContent = visible(name);
   });
 }
 

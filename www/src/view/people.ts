@@ -1,7 +1,7 @@
 // Who is there, and how one is connected to them.
 
 import type { Participant } from "../catalog";
-import { arrange, byId, eachFrame, h, icon } from "../dom";
+import { arrange, bdi, byId, eachFrame, h, icon, visible } from "../dom";
 import { milliseconds, rate } from "../format";
 import type { Network } from "../network";
 import { type PathInfo, pathOf } from "../path";
@@ -74,16 +74,19 @@ export class PeopleView {
 
   #render(): void {
     for (const peer of this.#seen.keys()) if (peer.closed) this.#seen.delete(peer);
-    byId("own-name").textContent = this.network.name;
+    byId("own-name").textContent = visible(this.network.name);
+    const own = tint(this.network.uuid);
+    byId("own-avatar").dataset["tint"] = own;
+    byId("own-detail").textContent = `others see you in ${own}`;
     const everyone = this.#everyone();
     for (const uuid of this.#rows.keys()) if (!everyone.some((person) => person.uuid === uuid)) this.#rows.delete(uuid);
-    const rows = everyone.map((person) => this.#row(person));
-    if (rows.length === 0) rows.push(h("li.hint", {}, "Nobody yet."));
+    const rows = everyone.map((person) => this.#row(person, everyone));
+    if (rows.length === 0) rows.push(h("li.hint", {}, "Nobody else yet."));
     arrange(byId("people"), rows);
   }
 
   /** The same elements for the same person: what changes every moment must not take focus or clicks away. */
-  #row(person: Participant): HTMLLIElement {
+  #row(person: Participant, everyone: Participant[]): HTMLLIElement {
     let row = this.#rows.get(person.uuid);
     if (row?.dataset["role"] !== person.role || row.dataset["name"] !== person.name) {
       row = this.#newRow(person);
@@ -92,7 +95,8 @@ export class PeopleView {
     const peer = this.network.peers.get(person.uuid);
     const connected = peer !== undefined && !peer.closed;
     row.dataset["connected"] = String(connected);
-    const detail = describe(person, connected, peer && this.#seen.get(peer));
+    const twin = everyone.some((other) => other !== person && other.name === person.name) || person.name === this.network.name;
+    const detail = (twin ? `${tint(person.uuid)} · ` : "") + describe(person, connected, peer && this.#seen.get(peer));
     row.querySelector(".person-detail")!.textContent = detail;
     return row;
   }
@@ -102,17 +106,24 @@ export class PeopleView {
       this.#target = { uuid: person.uuid, name: person.name, role: person.role };
       byId<HTMLInputElement>("choose-for-peer").click();
     };
-    const label = `Send file to ${person.name}`;
     const symbol = { folder: "server", page: "page", peer: "terminal" }[person.role];
     return h(
       "li.person",
       { "data-uuid": person.uuid, "data-role": person.role, "data-name": person.name },
-      h("span.avatar", {}, icon(symbol)),
-      h("div.person-body", {}, h("p.person-name", {}, person.name), h("p.person-detail")),
+      h("span.avatar", { "data-tint": tint(person.uuid) }, icon(symbol)),
+      h("div.person-body", {}, h("p.person-name", { title: visible(person.name) }, bdi(person.name)), h("p.person-detail")),
       person.role !== "folder" &&
-        h("button.quiet", { type: "button", onclick: send, "aria-label": label, title: label}, "Send file"),
+        h("button.quiet", { type: "button", onclick: send }, "Send file", h("span.visually-hidden", {}, " to ", bdi(person.name))),
     );
   }
+}
+
+const TINTS = ["red", "orange", "green", "teal", "blue", "violet", "pink"];
+
+/** The colour in which everyone sees this one: names may be the same. */
+function tint(uuid: string): string {
+  const sum = [...uuid].reduce((sum, c) => (sum * 31 + c.charCodeAt(0)) >>> 0, 0);
+  return TINTS[sum % TINTS.length]!;
 }
 
 /** Where what is sent goes along, in words. */
