@@ -49,7 +49,7 @@ export class DockView {
   }
 
   #newOffer(transfer: Transfer): HTMLElement {
-    const text = h("p.dock-text", {}, bdi(transfer.name), h("span", {}, `${isolated(transfer.peer)} offers this · ${bytes(transfer.size)}`));
+    const text = h("p.dock-text", {}, bdi(transfer.name), h("span", {}, `${bytes(transfer.size)} from ${isolated(transfer.peer)}`));
     return h("div.dock-offer", {}, text, h("div.actions", {}, ...answers(transfer)));
   }
 }
