@@ -129,6 +129,25 @@ fn the_output_gets_what_is_received_and_nothing_else() {
 }
 
 #[test]
+fn a_receiver_whose_output_nobody_reads_tells_its_sender() {
+    let source = tempdir().unwrap();
+    let path = source.path().join("a.bin");
+    fs::write(&path, vec![7; 5_000_000]).unwrap();
+    let (_relay, url) = relay();
+    let mut command = crosspeer();
+    command.args(["receive", "--no-stun", "--relay", &url, "--uuid", PEER, "--stdout"]);
+    let mut receiver = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(receiver.stdout.take());
+    let mut first = [0; 36];
+    std::io::Read::read_exact(receiver.stderr.as_mut().unwrap(), &mut first).unwrap();
+    let sent = send(&url, &[path.to_str().unwrap()]);
+    assert_eq!(sent.status.code(), Some(1), "{sent:?}");
+    let reason = events(&sent, "not-sent")[0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("whoever reads the output has gone"), "{reason}");
+    assert_eq!(receiver.wait_with_output().unwrap().status.code(), Some(1));
+}
+
+#[test]
 fn modes_times_and_empty_folders_are_kept() {
     let (source, target) = (tempdir().unwrap(), tempdir().unwrap());
     let tree = source.path().join("tree");

@@ -46,11 +46,15 @@ mod platform;
 mod proxy;
 mod route;
 mod rtc;
+mod running;
 mod socket;
 mod target;
 mod tls;
 
-pub use crosspeer::{Config, Error, Message, PeerConnection, Proxy, RelayState, Result, State};
+pub use crosspeer::{
+    Config, Error, IceServer, IceTransportPolicy, Message, PeerConnection, Proxy, Reconnect, RelayState, Result, Stage,
+    State, TlsOptions,
+};
 pub use handle::{PeerManager, RelayClient};
 pub use platform::Native;
 pub use route::Route;

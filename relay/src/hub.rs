@@ -3,12 +3,11 @@
 use crate::config::{Limits, RelayConfig};
 use crate::mailbox::Mailbox;
 use crate::strangers::{Stranger, Strangers};
-use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
 use crosspeer::relay::{ConnId, Incoming, MAX_FRAME_BYTES, Switchboard, SwitchboardOutput, close_code};
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -59,13 +58,6 @@ impl Hub {
             gone: Notify::new(),
             strangers: Strangers::default(),
         }))
-    }
-
-    /// Routes for a server of your own: merge it, nest it, or use it as a fallback.
-    ///
-    /// At any path, a WebSocket request becomes a client, `GET …/healthz` says how it goes, and anything else is 426.
-    pub fn router(&self) -> Router {
-        Router::new().fallback(answer).with_state(self.clone())
     }
 
     /// From now on only clients whose URL has `key=…` with this key (URL-safe characters only) in its query may register
@@ -135,7 +127,7 @@ impl Hub {
             .split('&')
             .find_map(|pair| pair.strip_prefix("key="));
         let inner = self.lock();
-        matches!((given, &inner.reserved), (Some(given), Some((_, key))) if given == key)
+        matches!((given, &inner.reserved), (Some(given), Some((_, key))) if bool::from(given.as_bytes().ct_eq(key.as_bytes())))
     }
 
     pub(crate) fn on_open(&self, owner: bool) -> (ConnId, Arc<Mailbox>) {
@@ -222,9 +214,4 @@ impl Hub {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn answer(State(hub): State<Hub>, request: Request) -> axum::response::Response {
-    let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    crate::http::answer(&hub, request, remote)
 }

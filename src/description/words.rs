@@ -28,7 +28,7 @@ impl Words {
     /// or one that has no version number or is longer than [`MAX_LINE_BYTES`]. A word said twice counts once, the first
     /// time.
     pub fn parse(sdp: &str) -> Option<Self> {
-        let line = super::sdp::session_lines(sdp)
+        let line = super::lines::session_lines(sdp)
             .into_iter()
             .find(|line| is_words_line(line))?;
         if line.len() > MAX_LINE_BYTES {

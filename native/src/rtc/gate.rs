@@ -116,8 +116,6 @@ pub(super) struct GatedSocket {
     /// Whether `held` has something.
     holding: AtomicBool,
     waker: Arc<AtomicWaker>,
-    /// A batch was refused whose datagrams went through one by one: no more batches.
-    singly: AtomicBool,
 }
 
 /// Datagrams of one batch. A batch is one packet to the kernel, which refuses it, with everything in it, beyond what UDP
@@ -135,12 +133,14 @@ impl GatedSocket {
             held: Mutex::default(),
             holding: AtomicBool::new(false),
             waker,
-            singly: AtomicBool::new(false),
         }
     }
 
-    /// Sends a batch's datagrams one by one. What there is no room for is lost, as it may be on any path.
+    /// Sends a batch's datagrams one by one. What there is no room for, or what alone is refused, is lost, as it may be on
+    /// any path; an error only if all are refused.
     fn send_singly(&self, cx: &mut Context<'_>, batch: &Transmit<'_>, size: usize) -> io::Result<usize> {
+        let mut refused = None;
+        let mut any = false;
         for contents in batch.contents.chunks(size) {
             let one = Transmit {
                 destination: batch.destination,
@@ -150,11 +150,15 @@ impl GatedSocket {
                 src_ip: batch.src_ip,
             };
             match self.socket.poll_send(cx, &one) {
-                Poll::Ready(sent) => sent?,
-                Poll::Pending => break,
-            };
+                Poll::Ready(Ok(_)) => any = true,
+                Poll::Ready(Err(error)) => refused = Some(error),
+                Poll::Pending => any = true, // the rest is lost
+            }
         }
-        Ok(batch.contents.len())
+        match refused {
+            Some(error) if !any => Err(error),
+            _ => Ok(batch.contents.len()),
+        }
     }
 
     fn passes_all(&self) -> bool {
@@ -244,13 +248,10 @@ impl AsyncUdpSocket for GatedSocket {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
         match (ready!(self.socket.poll_send(cx, transmit)), transmit.segment_size) {
-            // Larger than the path's first link carries at once, or a network card without segmentation.
-            (Err(error), Some(size)) if size > 0 && size < transmit.contents.len() => {
-                let sent = self.send_singly(cx, transmit, size);
-                if sent.is_ok() && !self.singly.swap(true, AcqRel) {
-                    tracing::debug!(%error, to = %transmit.destination, "a batch is refused, its datagrams are not");
-                }
-                Poll::Ready(sent)
+            // Larger than the path's first link carries at once, or a network card without segmentation, of which the
+            // socket takes note itself.
+            (Err(_), Some(size)) if size > 0 && size < transmit.contents.len() => {
+                Poll::Ready(self.send_singly(cx, transmit, size))
             }
             (sent, _) => Poll::Ready(sent),
         }
@@ -268,10 +269,7 @@ impl AsyncUdpSocket for GatedSocket {
     }
 
     fn max_gso_segments(&self) -> usize {
-        match self.singly.load(Acquire) {
-            true => 1,
-            false => self.socket.max_gso_segments().min(MAX_BATCH),
-        }
+        self.socket.max_gso_segments().min(MAX_BATCH)
     }
 
     fn max_gro_segments(&self) -> usize {

@@ -18,7 +18,7 @@ mod setup;
 #[cfg(test)]
 mod tests;
 
-use crate::platform::OneRunning;
+use crate::running::OneRunning;
 use actor::Actor;
 use channel::{Credit, Reports, Write};
 use crosspeer::Config;

@@ -10,9 +10,9 @@ impl AsyncUdpSocket for Fake {
         Ok(([127, 0, 0, 1], 1).into())
     }
 
-    /// As a network card that takes no batches.
+    /// As a network card that takes no batches, on a path that takes nothing with a 255 in it.
     fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        if transmit.segment_size.is_some() {
+        if transmit.segment_size.is_some() || transmit.contents.contains(&255) {
             return Poll::Ready(Err(io::Error::from(io::ErrorKind::InvalidInput)));
         }
         lock(&self.1).push(transmit.contents.to_vec());
@@ -165,22 +165,28 @@ fn a_batch_stays_below_what_udp_carries_over_ipv6() {
 }
 
 #[test]
-fn what_is_refused_as_a_batch_is_sent_one_by_one_and_so_is_all_that_follows() {
+fn what_is_refused_as_a_batch_is_sent_one_by_one_and_a_refused_one_takes_no_other_with_it() {
     let setup = Setup::new();
-    let contents: Vec<u8> = (0..25).collect();
-    let batch = Transmit {
-        destination: ([127, 0, 0, 1], 9).into(),
-        ecn: None,
-        contents: &contents,
-        segment_size: Some(10),
-        src_ip: None,
+    let mut contents: Vec<u8> = (0..25).collect();
+    contents[12] = 255;
+    let send = |contents: &[u8]| {
+        let batch = Transmit {
+            destination: ([127, 0, 0, 1], 9).into(),
+            ecn: None,
+            contents,
+            segment_size: Some(10),
+            src_ip: None,
+        };
+        setup.socket.poll_send(&mut Context::from_waker(&noop_waker()), &batch)
     };
-    let waker = noop_waker();
-    let sent = setup.socket.poll_send(&mut Context::from_waker(&waker), &batch);
+    let sent = send(&contents);
     assert!(matches!(sent, Poll::Ready(Ok(25))), "{sent:?}");
+    assert_eq!(*lock(&setup.fake.1), [&contents[..10], &contents[20..]]);
+    let sent = send(&[255; 30]);
+    assert!(matches!(sent, Poll::Ready(Err(_))), "{sent:?}");
     assert_eq!(
-        *lock(&setup.fake.1),
-        [&contents[..10], &contents[10..20], &contents[20..]]
+        setup.socket.max_gso_segments(),
+        MAX_BATCH,
+        "the next may be a batch again"
     );
-    assert_eq!(setup.socket.max_gso_segments(), 1);
 }
