@@ -93,6 +93,19 @@ for (const [device, options] of [["a computer", {}], ["a phone", PHONE]]) {
   });
 }
 
+test("axe finds nothing in the dialog with the address for other devices", async (t) => {
+  const context = await newContext(t, PHONE);
+  await context.route("**/config.json", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), addresses: ["http://192.0.2.1:8700", "http://192.0.2.2:8700"] } });
+  });
+  const page = await open(t, await serve(t, await folder(t), "--token", "secret"), { context });
+  await button(page, "Other device").click();
+  await page.getByRole("img", { name: "QR code of the address" }).waitFor();
+  assert.equal(await page.locator("#device-content a").first().textContent(), "http://192.0.2.1:8700/#token=secret");
+  await clean(page, "the dialog with addresses");
+});
+
 test("skeleton rows stand where a folder is being listed", async (t) => {
   const dir = await folder(t);
   await mkdir(join(dir, "inner"));

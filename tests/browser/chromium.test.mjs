@@ -289,7 +289,7 @@ test("links and hidden files are neither shown nor served", async (t) => {
 test("without the token there is a clear refusal, with it the page opens", async (t) => {
   const dir = await folder(t);
   await file(dir, "secret", 10);
-  const server = await serve(t, dir, "--token", "o p/e+n");
+  const server = await serve(t, dir, "--token", "ö p/e+n");
   const context = await newContext(t);
   const page = await context.newPage();
   const origin = new URL(server.url).origin;
@@ -299,7 +299,7 @@ test("without the token there is a clear refusal, with it the page opens", async
   await button(page, "Open").click();
   await page.getByText("That token is not the right one.").waitFor();
   assert.equal(await page.locator(".entry").count(), 0);
-  await page.getByLabel("Token", { exact: true }).fill("o p/e+n");
+  await page.getByLabel("Token", { exact: true }).fill("ö p/e+n");
   await button(page, "Open").click();
   await page.locator('.entry[data-name="secret"]').waitFor();
   const whole = await open(t, server, { context }); // the printed address holds the token

@@ -189,3 +189,51 @@ test("an upload that is stored under another name says which", async (t) => {
   await page.setInputFiles("#choose-files", join(from, "note.txt"));
   await transfer(page, "note.txt", "done").getByText("stored as \u2068note (1).txt\u2069").waitFor();
 });
+
+test("a dropped folder arrives with its empty folders, and what cannot be read is named", async (t) => {
+  const dir = await folder(t);
+  const page = await open(t, await serve(t, dir));
+  // Folders cannot be dropped by a script; what a browser makes of them can.
+  await page.evaluate(() => {
+    const file = (name, read) => ({ isFile: true, name, file: read });
+    const of = (name, children) => {
+      const parts = [children, []];
+      return { isFile: false, name, createReader: () => ({ readEntries: (give) => give(parts.shift()) }) };
+    };
+    const top = of("Album", [
+      of("empty", []),
+      file("kept", (give) => give(new File(["kept"], "kept"))),
+      file("locked", (_, fail) => fail(new DOMException("denied", "NotReadableError"))),
+    ]);
+    const item = { kind: "file", webkitGetAsEntry: () => top };
+    const dataTransfer = { types: ["Files"], items: [item], files: [] };
+    document.body.dispatchEvent(Object.assign(new Event("drop", { bubbles: true }), { dataTransfer }));
+  });
+  const row = transfer(page, "Album/", "failed");
+  await row.getByText("1 of 3 files not taken").waitFor();
+  await row.locator("summary").click();
+  await row.locator(".remarks bdi", { hasText: "Album/locked" }).waitFor();
+  assert.deepEqual(await readdir(join(dir, "Album")), ["empty", "kept"]);
+});
+
+test("a ZIP's files are asked for many at a time", async (t) => {
+  const dir = await folder(t);
+  await mkdir(join(dir, "many"));
+  await many(join(dir, "many"), 300);
+  const page = await open(t, await serve(t, dir));
+  await entry(page, "many").waitFor();
+  await page.evaluate(() => {
+    const text = (data) => (typeof data === "string" ? data : new TextDecoder().decode(data));
+    const { send } = RTCDataChannel.prototype;
+    Object.assign(globalThis, { open: 0, most: 0 });
+    RTCDataChannel.prototype.send = function (data) {
+      if (text(data).includes('"get"')) globalThis.most = Math.max(globalThis.most, (globalThis.open += 1));
+      if (text(data).includes('"done"')) globalThis.open -= 1;
+      return send.call(this, data);
+    };
+  });
+  const { path } = await saved(page, () => button(page, "Download many as ZIP").click());
+  assert.equal(zipNames(path).length, 300);
+  const most = await page.evaluate(() => globalThis.most);
+  assert.ok(most >= 16, `${most} at a time`);
+});

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before } from "node:test";
 import { chromium } from "playwright-core";
+import puppeteer from "puppeteer-core";
 
 const PROGRAM = process.env.CROSSPEER ?? join(import.meta.dirname, "../../target/debug/crosspeer");
 
@@ -112,7 +113,48 @@ export function inChromium() {
     return page;
   }
 
-  return { newContext, open };
+  /** Waits for an element with this text. */
+  const see = (page, selector, text) => page.waitForFunction(isSeen, [selector, text], { timeout: PATIENCE });
+
+  return { newContext, open, see };
+}
+
+/** Firefox, by WebDriver BiDi. */
+export function launchFirefox(preferences = {}) {
+  return puppeteer.launch({
+    browser: "firefox",
+    executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+    headless: true,
+    extraPrefsFirefox: preferences,
+  });
+}
+
+/** Firefox for all tests of a file. Of what a page can do there, `locator(…).click()` and `fill()`, `evaluate`, `url` and
+ * `keyboard` are as in Chromium. */
+export function inFirefox() {
+  let browser;
+  before(async () => (browser = await launchFirefox()));
+  after(() => browser?.close());
+
+  async function open(t, server, { script } = {}) {
+    const context = await browser.createBrowserContext();
+    t.after(() => context.close());
+    const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE);
+    if (script) await page.evaluateOnNewDocument(script);
+    await page.goto(server.url);
+    await see(page, "#status[data-state=online]");
+    return page;
+  }
+
+  const see = (page, selector, text) => page.waitForFunction(isSeen, { timeout: PATIENCE }, [selector, text]);
+
+  return { open, see };
+}
+
+/** In a page: whether there is such an element, not hidden. */
+function isSeen([selector, text = ""]) {
+  return [...document.querySelectorAll(selector)].some((e) => e.getClientRects().length > 0 && e.textContent.includes(text));
 }
 
 export const online = (page) => page.locator("#status[data-state=online]").waitFor();

@@ -122,9 +122,10 @@ export class Network extends EventTarget {
     return connecting;
   }
 
-  share(text: string): void {
+  /** Shares a text with every connected page, and with those that come later. */
+  addSnippet(text: string): void {
     const id = unique();
-    this.#addSnippet(id, this.name, text, true);
+    this.#keepSnippet(id, this.name, text, true);
     void this.#deliver(this.snippets.find((snippet) => snippet.id === id)!);
   }
 
@@ -215,7 +216,8 @@ export class Network extends EventTarget {
   }
 
   async #connect(uuid: string): Promise<Peer> {
-    const connection = await this.manager!.connect(uuid, { signal: AbortSignal.timeout(CONNECT_TIME) });
+    if (!this.manager) throw new Error("not connected to the relay");
+    const connection = await this.manager.connect(uuid, { signal: AbortSignal.timeout(CONNECT_TIME) });
     return this.#adopt(uuid, connection);
   }
 
@@ -225,7 +227,7 @@ export class Network extends EventTarget {
     if (participant) [peer.name, peer.role] = [participant.name, participant.role];
     this.peers.set(uuid, peer);
     peer.onCatalog = (message) => this.#hear(peer, message);
-    peer.onText = (text) => this.#addSnippet(unique(), peer.name, text, false);
+    peer.onText = (text) => this.#keepSnippet(unique(), peer.name, text, false);
     peer.onOffered = (offered) => this.onOffered(peer, offered);
     void connection.closed.then((reason) => {
       peer.end(reason.message);
@@ -267,7 +269,7 @@ export class Network extends EventTarget {
         if (peer === this.server) this.dispatchEvent(new Event("folder"));
         return;
       case "snippet":
-        return this.#addSnippet(message.id, message.name, message.text, false);
+        return this.#keepSnippet(message.id, message.name, message.text, false);
     }
   }
 
@@ -280,7 +282,7 @@ export class Network extends EventTarget {
     }
   }
 
-  #addSnippet(id: string, name: string, text: string, own: boolean): void {
+  #keepSnippet(id: string, name: string, text: string, own: boolean): void {
     if (this.snippets.some((known) => known.id === id)) return;
     this.snippets.unshift({ id, name, text, at: Date.now(), own, waiting: own });
     this.snippets.length = Math.min(this.snippets.length, 100);

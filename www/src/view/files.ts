@@ -3,8 +3,8 @@
 import type { Entry } from "../catalog";
 import { announce, arrange, bdi, byId, eachFrame, errorText, h, icon, visible } from "../dom";
 import { bytes, date, plural } from "../format";
+import type { Jobs } from "../jobs";
 import type { Network } from "../network";
-import type { Share } from "../share";
 import { picked } from "../upload";
 
 /** Rows that are shown before one asks for more. */
@@ -35,19 +35,20 @@ export class FilesView {
   /** Being listed; what is asked for meanwhile waits for its end, since a folder may change all the time. */
   #busy: Promise<void> | undefined;
   #again = false;
+  #wake: () => void = () => {};
   #collator = new Intl.Collator(undefined, { numeric: true });
   #filter = byId<HTMLInputElement>("filter");
 
   constructor(
     private readonly network: Network,
-    private readonly share: Share,
+    private readonly jobs: Jobs,
     /** Tells of another folder. */
     private readonly onPath: (path: string) => void,
   ) {
     network.addEventListener("server", () => void this.refresh());
     network.addEventListener("folder", () => void this.refresh());
     network.addEventListener("change", () => this.#renderButtons());
-    byId("download-all").addEventListener("click", () => share.downloadFolder(this.path, this.#name()));
+    byId("download-all").addEventListener("click", () => jobs.downloadFolder(this.path, this.#name()));
     this.#choose("upload-files", "choose-files");
     this.#choose("upload-folder", "choose-folder");
     const filter = eachFrame(() => {
@@ -72,6 +73,7 @@ export class FilesView {
     this.#problem = "";
     this.#renderCrumbs();
     this.#renderSkeleton();
+    this.#wake();
     await this.refresh();
     if (path !== this.path) return;
     byId("files").focus({ preventScroll: true });
@@ -90,6 +92,7 @@ export class FilesView {
     while (this.#again && this.network.server) {
       this.#again = false;
       const path = this.path;
+      const began = performance.now();
       try {
         const listing = await this.#list(path);
         if (path !== this.path) continue;
@@ -102,12 +105,17 @@ export class FilesView {
         this.#problem = `This folder cannot be shown: ${errorText(error)}`;
       }
       this.#render();
+      // A folder that changes all the time is listed half of the time at most; another one at once.
+      if (this.#again) await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        setTimeout(resolve, performance.now() - began);
+      });
     }
   }
 
   async #list(path: string): Promise<Listing> {
     const listing: Listing = { path, entries: [], omitted: 0, cut: false };
-    for await (const entry of this.share.list(path)) {
+    for await (const entry of this.jobs.list(path)) {
       if (path !== this.path) break; // nobody waits for it any more
       if (entry.omitted !== undefined) listing.omitted += 1;
       else listing.entries.push(entry);
@@ -155,8 +163,8 @@ export class FilesView {
   #row(entry: Entry): HTMLLIElement {
     const path = this.path === "" ? entry.name : `${this.path}/${entry.name}`;
     const isFolder = entry.size === undefined;
-    const open = () => (isFolder ? void this.open(path) : this.share.download(path, entry));
-    const download = () => (isFolder ? this.share.downloadFolder(path, entry.name) : this.share.download(path, entry));
+    const open = () => (isFolder ? void this.open(path) : this.jobs.download(path, entry));
+    const download = () => (isFolder ? this.jobs.downloadFolder(path, entry.name) : this.jobs.download(path, entry));
     const seen = visible(entry.name);
     const name = h(
       "button.name",
@@ -244,7 +252,7 @@ export class FilesView {
     byId(button).addEventListener("click", () => chooser.click());
     chooser.addEventListener("change", () => {
       const uploads = picked(chooser.files ?? []);
-      if (uploads.length > 0) this.share.upload(this.path, uploads);
+      if (uploads.length > 0) this.jobs.upload(this.path, uploads);
       chooser.value = "";
     });
   }

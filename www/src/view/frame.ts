@@ -2,8 +2,8 @@
 
 import { renderSVG } from "uqr";
 import { announce, byId, copy, h, icon, store, stored, visible } from "../dom";
+import type { Jobs } from "../jobs";
 import type { Network, Status } from "../network";
-import type { Share } from "../share";
 import { dropped } from "../upload";
 import type { FilesView } from "./files";
 
@@ -71,7 +71,7 @@ export function themeButton(): void {
   apply();
 }
 
-export function dropping(network: Network, share: Share, files: FilesView): void {
+export function dropping(network: Network, jobs: Jobs, files: FilesView): void {
   const drop = byId("drop");
   const allowed = () => network.server !== undefined && network.config?.readonly === false;
   const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
@@ -91,7 +91,7 @@ export function dropping(network: Network, share: Share, files: FilesView): void
     event.preventDefault();
     show(-depth);
     const folder = files.path;
-    if (allowed()) void dropped(event.dataTransfer!).then((uploads) => share.upload(folder, uploads));
+    if (allowed()) void dropped(event.dataTransfer!).then((uploads) => jobs.upload(folder, uploads));
   });
 }
 

@@ -3,10 +3,10 @@
 import type { Participant } from "../catalog";
 import { arrange, bdi, byId, eachFrame, h, icon, visible } from "../dom";
 import { milliseconds, rate } from "../format";
+import type { Jobs } from "../jobs";
 import type { Network } from "../network";
 import { type PathInfo, pathOf } from "../path";
 import type { Peer } from "../peer";
-import type { Share } from "../share";
 import { picked } from "../upload";
 
 /** Milliseconds between looks at the connections. */
@@ -27,7 +27,7 @@ export class PeopleView {
 
   constructor(
     private readonly network: Network,
-    share: Share,
+    jobs: Jobs,
   ) {
     const render = eachFrame(() => this.#render());
     network.addEventListener("change", render);
@@ -41,7 +41,7 @@ export class PeopleView {
     const chooser = byId<HTMLInputElement>("choose-for-peer");
     chooser.addEventListener("change", () => {
       const { uuid, name } = this.#target ?? { uuid: "", name: "" };
-      if (uuid) share.sendTo(uuid, name, picked(chooser.files ?? []));
+      if (uuid) jobs.sendTo(uuid, name, picked(chooser.files ?? []));
       chooser.value = "";
     });
   }

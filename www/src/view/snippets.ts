@@ -11,7 +11,7 @@ export class SnippetsView {
     const text = byId<HTMLTextAreaElement>("snippet-text");
     const share = () => {
       if (text.value.trim() === "") return text.focus();
-      network.share(text.value);
+      network.addSnippet(text.value);
       text.value = "";
       announce(network.server ? "Shared" : "Not connected: the snippet is sent when the server is back");
     };

@@ -3,18 +3,14 @@
 import { archive, contents, type Source } from "./archive";
 import type { Entry } from "./catalog";
 import { errorText, isolated } from "./dom";
+import { ended, notAll, type Refusal } from "./ending";
 import { plural } from "./format";
 import type { Network } from "./network";
 import { type Incoming, type Offered, type Peer, Refused } from "./peer";
+import { Signal } from "./signal";
 import { openSink, save, type Sink } from "./sinks";
 import { type Remark, Transfer, TransferList } from "./transfer";
-
-/** A file and where it belongs. */
-export interface Upload {
-  file: File;
-  /** With `/`, from the folder on that it is put into. */
-  path: string;
-}
+import type { Upload } from "./upload";
 
 /** Files of one job that are on their way at a time. */
 const AT_ONCE = 4;
@@ -30,7 +26,7 @@ interface Outcome {
   remarks?: Remark[];
 }
 
-export class Share {
+export class Jobs {
   readonly transfers = new TransferList();
 
   constructor(private readonly network: Network) {
@@ -110,10 +106,11 @@ export class Share {
   #eachJob(uploads: Upload[], start: (name: string, job: Upload[]) => void): void {
     const jobs = new Map<string, Upload[]>();
     for (const upload of uploads) {
-      const slash = upload.path.indexOf("/");
-      const name = slash < 0 ? upload.path : upload.path.slice(0, slash + 1);
+      const [top = "", below] = upload.path.split("/", 2);
+      const isFolder = below !== undefined || upload.kind === "folder";
+      const name = isFolder ? `${top}/` : top;
       const job = jobs.get(name);
-      if (job && slash >= 0) job.push(upload);
+      if (job && isFolder) job.push(upload);
       else jobs.set(job ? `${name}\0${jobs.size}` : name, [upload]);
     }
     for (const [name, job] of jobs) start(name.split("\0")[0]!, job);
@@ -127,22 +124,24 @@ export class Share {
     prefix: string,
     connect?: (transfer: Transfer) => Promise<void>,
   ): void {
-    const size = uploads.reduce((sum, { file }) => sum + file.size, 0);
+    const sizeOf = (some: Iterable<Upload>) => [...some].reduce((sum, upload) => sum + (upload.file?.size ?? 0), 0);
+    const size = sizeOf(uploads);
     const transfer = new Transfer("up", name, size, peer);
     const left = new Set(uploads);
     const remarks: Remark[] = [];
     const work = async (signal: Signal): Promise<Outcome> => {
       await connect?.(transfer);
       const stored = new Map<Upload, number>();
-      const finished = size - [...left].reduce((sum, { file }) => sum + file.size, 0);
+      const finished = size - sizeOf(left);
       const progress = () => transfer.progress([...stored.values()].reduce((sum, n) => sum + n, finished));
-      const refused: (Remark & { code: string })[] = [];
+      const refused: Refusal[] = [];
       let sent: Sent | undefined;
       const queue = [...left];
       const worker = async () => {
         for (let upload = queue.shift(); upload; upload = queue.shift()) {
           const current = upload;
           try {
+            if (current.kind === "unreadable") throw new Refused("failed", current.reason);
             sent = await sendFile(target(), current, prefix, signal, (bytes) => {
               stored.set(current, bytes);
               progress();
@@ -160,7 +159,8 @@ export class Share {
       if (refused.length > 0) throw notAll(refused, uploads.length, remarks);
       if (uploads.length === 1) return { hash: sent?.hash ?? "", note: remarks[0]?.reason ?? "" };
       const renamed = remarks.length === 0 ? "" : ` · ${remarks.length} under other names`;
-      return { note: `${plural(uploads.length, "file")}, checksums verified${renamed}`, remarks };
+      const files = uploads.filter((upload) => upload.kind === "file").length;
+      return { note: `${plural(files, "file")}, checksums verified${renamed}`, remarks };
     };
     this.#run(transfer, work, connect !== undefined);
   }
@@ -241,74 +241,6 @@ export class Share {
   }
 }
 
-/** What is shown of a transfer that did not come to its end. */
-function ended(transfer: Transfer, error: unknown, visitor: boolean): void {
-  const who = isolated(transfer.peer);
-  if (error instanceof DOMException && error.name === "AbortError") return transfer.set("cancelled", "Cancelled"); // no place was chosen
-  if (!(error instanceof Refused)) return transfer.set("failed", errorText(error));
-  transfer.remarks = error instanceof NotAll ? error.remarks : [];
-  if (error.code === "lost" && visitor) {
-    const again = transfer.onRetry ? "" : ` ${who} can send it again.`;
-    return transfer.set("failed", `${who} left, or the connection was lost, before it was complete.${again}`);
-  }
-  if (error.code === "lost") return transfer.set("interrupted");
-  if (error.code === "cancelled") return transfer.set("cancelled", visitor ? `Cancelled by ${who}` : "Cancelled by the other side");
-  if (error.code === "refused" && visitor) {
-    return transfer.set("declined", error.message === "declined" ? `${who} declined` : `${who} declined: ${error.message}`);
-  }
-  transfer.set("failed", error.message);
-}
-
-/** Some files of a job were not taken. */
-class NotAll extends Refused {
-  constructor(
-    code: string,
-    reason: string,
-    readonly remarks: Remark[],
-  ) {
-    super(code, reason);
-  }
-}
-
-function notAll(refused: (Remark & { code: string })[], of: number, remarks: Remark[]): NotAll {
-  const { code, path, reason } = refused[0]!;
-  if (of === 1) return new NotAll(code, reason, []);
-  const all = refused.length === of && refused.every((other) => other.code === code && other.reason === reason);
-  const text = all ? reason : `${refused.length} of ${plural(of, "file")} not taken, ${isolated(path)}: ${reason}`;
-  return new NotAll(all ? code : "failed", text, [...refused, ...remarks]);
-}
-
-/** Whether a transfer is still wanted, and what to clear away if not. */
-class Signal {
-  aborted = false;
-  #listeners = new Set<() => void>();
-  #cleanups: (() => Promise<void>)[] = [];
-
-  /** Returns how to stop listening. */
-  onAbort(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  abort(): void {
-    this.aborted = true;
-    for (const listener of this.#listeners) listener();
-    this.clean();
-  }
-
-  check(): void {
-    if (this.aborted) throw new Refused("cancelled", "cancelled");
-  }
-
-  cleanup(cleanup: () => Promise<void>): void {
-    this.#cleanups.push(cleanup);
-  }
-
-  clean(): void {
-    for (const cleanup of this.#cleanups.splice(0)) cleanup().catch((error) => console.warn(error));
-  }
-}
-
 function receive(
   sink: Pick<Sink, "write">,
   transfer: { progress(stored: number): void },
@@ -332,7 +264,7 @@ interface Sent {
 
 function sendFile(
   peer: Peer,
-  { file, path }: Upload,
+  { file, path }: Exclude<Upload, { kind: "unreadable" }>,
   prefix: string,
   signal: Signal,
   progress: (stored: number) => void,
@@ -343,7 +275,7 @@ function sendFile(
     const cancel = peer.send({
       file,
       name: prefix + path,
-      modified: file.lastModified,
+      modified: file?.lastModified,
       progress,
       done: (hash, name) => settle(resolve)({ hash, name: name?.startsWith(prefix) ? name.slice(prefix.length) : name }),
       stopped: (code, reason) => settle(reject)(new Refused(code, reason)),
