@@ -154,12 +154,28 @@ test("what a button is called is what it says", async (t) => {
 
 test("visitors of one name are told apart, and one knows which is oneself", async (t) => {
   const server = await serve(t, await folder(t));
-  const [page, other] = [await open(t, server), await open(t, server)];
-  await Promise.all([otherPage(page).waitFor(), otherPage(other).waitFor()]);
-  const own = (await page.locator("#own-detail").textContent()).match(/in (\w+)$/)[1];
-  await page.locator(".you .tag", { hasText: "You" }).waitFor();
-  await otherPage(other).locator(".person-detail", { hasText: `${own} · ` }).waitFor();
-  assert.equal(await otherPage(other).locator(".avatar").getAttribute("data-tint"), own);
+  const count = 9; // more than there are colours
+  const pages = [];
+  for (let n = 0; n < count; n++) pages.push(await open(t, server));
+  const own = new Map();
+  for (const page of pages) {
+    await page.locator(".you .tag", { hasText: "You" }).waitFor();
+    await page.waitForFunction((count) => document.querySelectorAll(".person[data-role=page]").length === count - 1, count);
+    const uuid = (await page.locator("#command-page").textContent()).match(/--peer (\S+)/)[1];
+    own.set(uuid, page);
+  }
+  const words = new Map();
+  for (const [uuid, page] of own) {
+    const word = () => document.getElementById("own-detail").textContent.match(/in (.*)$/)[1];
+    const settled = await page.waitForFunction(() => document.getElementById("own-detail").textContent.includes("in "));
+    await settled.dispose();
+    words.set(uuid, await page.evaluate(word));
+  }
+  assert.equal(new Set(words.values()).size, count, JSON.stringify([...words.values()]));
+  for (const row of await pages[0].locator(".person[data-role=page]").all()) {
+    const uuid = await row.getAttribute("data-uuid");
+    await row.locator(".person-detail", { hasText: `${words.get(uuid)} · ` }).waitFor();
+  }
 });
 
 test("beside a long list, transfers stay in view", async (t) => {

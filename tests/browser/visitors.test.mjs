@@ -9,18 +9,19 @@ const { newContext, open } = inChromium();
 /** Takes long enough to be interrupted. */
 const LONG = 1 << 30;
 
+const named = (name) => ({ script: `localStorage.getItem("name") ?? localStorage.setItem("name", ${JSON.stringify(name)})` });
+
 /** Two pages that know each other, as Ada and Grace. */
 async function two(t, server) {
-  const named = (name) => ({ script: `localStorage.getItem("name") ?? localStorage.setItem("name", ${JSON.stringify(name)})` });
   const a = await open(t, server, named("Ada"));
   const b = await open(t, server, named("Grace"));
   await Promise.all([otherPage(a).waitFor(), otherPage(b).waitFor()]);
   return [a, b];
 }
 
-async function offer(page, path) {
+async function offer(page, path, to = otherPage(page)) {
   const chooser = page.waitForEvent("filechooser");
-  await otherPage(page).getByRole("button").click();
+  await to.getByRole("button").click();
   await (await chooser).setFiles(path);
 }
 
@@ -34,6 +35,26 @@ test("when the receiver leaves, the sender says who left, and can try again", as
   await transfer(a, "long", "failed").getByText("Grace\u2069 left").waitFor();
   await transfer(a, "long", "failed").getByRole("button", { name: "Try again" }).click();
   await transfer(a, "long", "failed").getByText(/Grace\u2069 (is not there any more|cannot be reached)/).waitFor();
+});
+
+test("whoever comes back under the same name gets it when it is tried again, and nobody else", async (t) => {
+  const [dir, from] = [await folder(t), await folder(t)];
+  const server = await serve(t, dir);
+  const [a, b] = await two(t, server);
+  const uuid = (await b.locator("#command-page").textContent()).match(/--peer (\S+)/)[1];
+  const graces = a.locator('.person[data-name="Grace"][data-connected="true"]');
+  const twin = await open(t, server, named("Grace"));
+  await graces.nth(1).waitFor();
+  await offer(a, await file(from, "gift", 1000), a.locator(`.person[data-uuid="${uuid}"]`));
+  await transfer(b, "gift", "asking").waitFor();
+  await b.close();
+  await transfer(a, "gift", "failed").getByText("left").waitFor();
+  const back = await open(t, server, named("Grace"));
+  await a.waitForFunction((gone) => !document.querySelector(`[data-uuid="${gone}"]`), uuid);
+  await graces.nth(1).waitFor();
+  await transfer(a, "gift", "failed").getByRole("button", { name: "Try again" }).click();
+  await transfer(back, "gift", "asking").waitFor();
+  assert.equal(await twin.locator(".transfer").count(), 0);
 });
 
 test("when the sender leaves, the receiver says so, and who can send it again", async (t) => {

@@ -1,7 +1,7 @@
 // What people do here: download, upload, send to another page, take what is offered.
 
 import { archive, contents, type Source } from "./archive";
-import type { Entry } from "./catalog";
+import type { Entry, Participant } from "./catalog";
 import { errorText, isolated } from "./dom";
 import { ended, notAll, type Refusal } from "./ending";
 import { plural } from "./format";
@@ -11,6 +11,7 @@ import { Signal } from "./signal";
 import { openSink, save, type Sink } from "./sinks";
 import { type Remark, Transfer, TransferList } from "./transfer";
 import type { Upload } from "./upload";
+import { label } from "./visitors";
 
 /** Files of one job that are on their way at a time. */
 const AT_ONCE = 4;
@@ -85,21 +86,31 @@ export class Jobs {
   }
 
   /** To another page, or whoever takes files. */
-  sendTo(uuid: string, peer: string, uploads: Upload[]): void {
+  sendTo(visitor: Participant, uploads: Upload[]): void {
+    const who = label(visitor.uuid, visitor.name, this.network.everyone);
+    const before = new Set(this.network.everyone.map(({ uuid }) => uuid));
     let connected: Peer | undefined;
     const target = () => {
       if (!connected || connected.closed) throw new Refused("lost", "the connection ended");
       return connected;
     };
     this.#eachJob(uploads, (name, job) => {
-      this.#send(name, job, peer, target, "", async (transfer) => {
-        if (!this.network.isThere(uuid)) throw new Refused("gone", `${isolated(peer)} is not there any more`);
-        transfer.set("waiting", `Waiting for ${isolated(peer)}`);
+      this.#send(name, job, who, target, "", async (transfer) => {
+        const uuid = this.#whereIs(visitor, before);
+        if (uuid === undefined) throw new Refused("gone", `${isolated(who)} is not there any more`);
+        transfer.set("waiting", `Waiting for ${isolated(who)}`);
         connected = await this.network.connect(uuid).catch((error: unknown) => {
-          throw new Refused("gone", `${isolated(peer)} cannot be reached: ${errorText(error)}`);
+          throw new Refused("gone", `${isolated(who)} cannot be reached: ${errorText(error)}`);
         });
       });
     });
+  }
+
+  /** A page that was closed and opened again is another visitor of the same name, who was not there `before`. */
+  #whereIs({ uuid, name, role }: Participant, before: Set<string>): string | undefined {
+    if (this.network.isThere(uuid)) return uuid;
+    const back = this.network.participants.filter((other) => other.name === name && other.role === role && !before.has(other.uuid));
+    return back.length === 1 ? back[0]!.uuid : undefined;
   }
 
   /** Files one by one, a folder as a whole. */
@@ -167,7 +178,8 @@ export class Jobs {
 
   /** Someone offers a file: a person decides. */
   #offered(peer: Peer, offered: Offered): void {
-    const transfer = new Transfer("down", offered.name.split("/").at(-1)!, offered.size, peer.name);
+    const who = label(peer.uuid, peer.name, this.network.everyone);
+    const transfer = new Transfer("down", offered.name.split("/").at(-1)!, offered.size, who);
     transfer.set("asking");
     transfer.onCancel = () => {
       transfer.set("declined", "Declined");

@@ -74,6 +74,12 @@ export class Network extends EventTarget {
     return this.manager?.uuid ?? "";
   }
 
+  /** Those that the server told of, oneself among them, and those that one is connected to all the same. */
+  get everyone(): Participant[] {
+    const known = new Set(this.participants.map((person) => person.uuid));
+    return [...this.participants, ...[...this.peers.values()].filter((peer) => !known.has(peer.uuid))];
+  }
+
   get relayUrl(): string {
     const query = this.token === undefined ? "" : `?token=${encodeURIComponent(this.token)}`;
     return `${location.origin.replace(/^http/, "ws")}/relay${query}`;

@@ -8,6 +8,7 @@ import type { Network } from "../network";
 import { type PathInfo, pathOf } from "../path";
 import type { Peer } from "../peer";
 import { picked } from "../upload";
+import { mark, tint } from "../visitors";
 
 /** Milliseconds between looks at the connections. */
 const LOOK = 2000;
@@ -40,8 +41,7 @@ export class PeopleView {
     void look();
     const chooser = byId<HTMLInputElement>("choose-for-peer");
     chooser.addEventListener("change", () => {
-      const { uuid, name } = this.#target ?? { uuid: "", name: "" };
-      if (uuid) jobs.sendTo(uuid, name, picked(chooser.files ?? []));
+      if (this.#target) jobs.sendTo(this.#target, picked(chooser.files ?? []));
       chooser.value = "";
     });
   }
@@ -61,32 +61,28 @@ export class PeopleView {
     this.#seen.set(peer, { path, roundTrip, rate: perSecond, at });
   }
 
-  /** Those that the server told of, and those that one is connected to all the same. */
   #everyone(): Participant[] {
-    const { participants, peers, uuid } = this.network;
-    const known = new Set(participants.map((person) => person.uuid));
-    const more = [...peers.values()].filter((peer) => !known.has(peer.uuid));
     const order = { folder: 0, page: 1, peer: 2 };
-    return [...participants, ...more]
-      .filter((person) => person.uuid !== uuid)
+    return this.network.everyone
+      .filter((person) => person.uuid !== this.network.uuid)
       .sort((a, b) => order[a.role] - order[b.role] || a.name.localeCompare(b.name));
   }
 
   #render(): void {
     for (const peer of this.#seen.keys()) if (peer.closed) this.#seen.delete(peer);
     byId("own-name").textContent = visible(this.network.name);
-    const own = tint(this.network.uuid);
-    byId("own-avatar").dataset["tint"] = own;
-    byId("own-detail").textContent = `others see you in ${own}`;
+    byId("own-avatar").dataset["tint"] = tint(this.network.uuid);
+    const { uuid, name, everyone: all } = this.network;
+    byId("own-detail").textContent = `others see you in ${mark(uuid, name, all) || tint(uuid)}`;
     const everyone = this.#everyone();
     for (const uuid of this.#rows.keys()) if (!everyone.some((person) => person.uuid === uuid)) this.#rows.delete(uuid);
-    const rows = everyone.map((person) => this.#row(person, everyone));
+    const rows = everyone.map((person) => this.#row(person));
     if (rows.length === 0) rows.push(h("li.hint", {}, "Nobody else yet."));
     arrange(byId("people"), rows);
   }
 
   /** The same elements for the same person: what changes every moment must not take focus or clicks away. */
-  #row(person: Participant, everyone: Participant[]): HTMLLIElement {
+  #row(person: Participant): HTMLLIElement {
     let row = this.#rows.get(person.uuid);
     if (row?.dataset["role"] !== person.role || row.dataset["name"] !== person.name) {
       row = this.#newRow(person);
@@ -95,15 +91,15 @@ export class PeopleView {
     const peer = this.network.peers.get(person.uuid);
     const connected = peer !== undefined && !peer.closed;
     row.dataset["connected"] = String(connected);
-    const twin = everyone.some((other) => other !== person && other.name === person.name) || person.name === this.network.name;
-    const detail = (twin ? `${tint(person.uuid)} · ` : "") + describe(person, connected, peer && this.#seen.get(peer));
-    row.querySelector(".person-detail")!.textContent = detail;
+    const word = mark(person.uuid, person.name, this.network.everyone);
+    const detail = describe(person, connected, peer && this.#seen.get(peer));
+    row.querySelector(".person-detail")!.textContent = word === "" ? detail : `${word} · ${detail}`;
     return row;
   }
 
   #newRow(person: Participant): HTMLLIElement {
     const send = () => {
-      this.#target = { uuid: person.uuid, name: person.name, role: person.role };
+      this.#target = person;
       byId<HTMLInputElement>("choose-for-peer").click();
     };
     const symbol = { folder: "server", page: "page", peer: "terminal" }[person.role];
@@ -116,14 +112,6 @@ export class PeopleView {
         h("button.quiet", { type: "button", onclick: send }, "Send file", h("span.visually-hidden", {}, " to ", bdi(person.name))),
     );
   }
-}
-
-const TINTS = ["red", "orange", "green", "teal", "blue", "violet", "pink"];
-
-/** The colour in which everyone sees this one: names may be the same. */
-function tint(uuid: string): string {
-  const sum = [...uuid].reduce((sum, c) => (sum * 31 + c.charCodeAt(0)) >>> 0, 0);
-  return TINTS[sum % TINTS.length]!;
 }
 
 /** Where what is sent goes along, in words. */
