@@ -55,6 +55,16 @@ pub enum ReceiverOutput {
         /// The file.
         offer: Offer,
     },
+    /// An offer was refused at once: its name leads out of the folder, it is too large, or too many are open. The sender
+    /// is told; there is nothing to do.
+    Refused {
+        /// The transfer.
+        id: u32,
+        /// Why.
+        code: StopCode,
+        /// Why, for people.
+        reason: String,
+    },
     /// Write this part, then say [`Receiver::written`] (or [`Receiver::stop`]). Parts of a file come in order, without gaps.
     Write {
         /// The transfer.
@@ -195,18 +205,10 @@ impl Receiver {
         let limit = self.limits.max_file_bytes.min(MAX_FILE_BYTES);
         if self.open.len() >= MAX_OPEN {
             let reason = format!("more than {MAX_OPEN} files at a time");
-            self.send(ToSender::Stop {
-                id,
-                code: StopCode::TooMany,
-                reason,
-            });
+            self.refuse(id, StopCode::TooMany, reason);
         } else if offer.size > limit {
             let reason = format!("{} bytes, at most {limit} are taken", offer.size);
-            self.send(ToSender::Stop {
-                id,
-                code: StopCode::Refused,
-                reason,
-            });
+            self.refuse(id, StopCode::Refused, reason);
         } else {
             let name = match offer.folder && !self.limits.streams_and_folders {
                 true => Err(names::NameError::Empty),
@@ -219,17 +221,17 @@ impl Receiver {
                     self.open.insert(id, Incoming::new(offer.size, offer.estimate));
                     self.outbox.push_back(ReceiverOutput::Offered { id, offer });
                 }
-                Err(error) => {
-                    let reason = error.to_string();
-                    self.send(ToSender::Stop {
-                        id,
-                        code: StopCode::Refused,
-                        reason,
-                    });
-                }
+                Err(error) => self.refuse(id, StopCode::Refused, error.to_string()),
             }
         }
         Ok(())
+    }
+
+    fn refuse(&mut self, id: u32, code: StopCode, reason: String) {
+        let told = reason.clone();
+        self.send(ToSender::Stop { id, code, reason });
+        self.outbox
+            .push_back(ReceiverOutput::Refused { id, code, reason: told });
     }
 
     fn on_data(&mut self, id: u32, offset: u64, data: Bytes) -> Result<()> {

@@ -119,7 +119,7 @@ impl World {
                 self.received.insert(id, self.partial.remove(&id).unwrap());
                 self.receiver.finish(id);
             }
-            ReceiverOutput::Stopped { id, code, .. } => {
+            ReceiverOutput::Stopped { id, code, .. } | ReceiverOutput::Refused { id, code, .. } => {
                 assert_eq!(self.stopped.insert(id, code), None);
                 self.partial.remove(&id);
             }
@@ -313,6 +313,18 @@ fn unwritten_bytes_never_exceed_the_window() {
         !outputs.iter().any(|o| matches!(o, ReceiverOutput::Write { .. })),
         "{outputs:?}"
     );
+}
+
+#[test]
+fn an_offer_that_is_refused_at_once_is_told_of_on_this_side_too() {
+    let mut receiver = Receiver::default();
+    let offers = [offer("..\\up", 1), offer("large", u64::MAX)];
+    for (id, offer) in (0..).zip(offers) {
+        receiver.handle(ToReceiver::Offer { id, offer }).unwrap();
+        let told = outputs(&mut receiver);
+        let refused = |o: &ReceiverOutput| matches!(o, ReceiverOutput::Refused { id: of, .. } if *of == id);
+        assert!(told.iter().any(refused), "{told:?}");
+    }
 }
 
 #[test]

@@ -4,56 +4,14 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
-import { Crosspeer, file, folder, hash, PATIENCE, share } from "./harness.mjs";
+import { test } from "node:test";
+import { again, button, Crosspeer, file, folder, hash, inChromium, online, PATIENCE, saved, serve, transfer } from "./harness.mjs";
 
 const MIB = 1 << 20;
 /** Takes long enough to be interrupted. */
 const LONG = 1024 * MIB;
 
-let browser;
-before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-dev-shm-usage"],
-  });
-});
-after(() => browser?.close());
-
-/** A page that shows the folder. */
-async function open(t, server, { context, path = "" } = {}) {
-  context ??= await newContext(t);
-  const page = await context.newPage();
-  page.on("pageerror", (error) => assert.fail(`an error on the page: ${error.stack}`));
-  page.on("dialog", (dialog) => dialog.accept());
-  await page.goto(server.url + path);
-  await online(page);
-  return page;
-}
-
-async function newContext(t, options = {}) {
-  const context = await browser.newContext(options);
-  context.setDefaultTimeout(PATIENCE);
-  t.after(() => context.close());
-  return context;
-}
-
-async function serve(t, dir, ...args) {
-  const server = await share(dir, ...args);
-  t.after(() => server.end());
-  return server;
-}
-
-const online = (page) => page.locator("#status[data-state=online]").waitFor();
-const transfer = (page, name, state) => page.locator(`.transfer[data-name="${name}"][data-state="${state}"]`);
-const button = (page, name) => page.getByRole("button", { name, exact: true });
-
-/** Clicks what starts a download, and gives the file that the browser has saved. */
-async function saved(page, click) {
-  const [download] = await Promise.all([page.waitForEvent("download", { timeout: PATIENCE }), click()]);
-  return { name: download.suggestedFilename(), path: await download.path() };
-}
+const { newContext, open } = inChromium();
 
 test("a file is downloaded byte for byte", async (t) => {
   const dir = await folder(t);
@@ -207,7 +165,7 @@ test("a server that is killed and comes back finishes what was interrupted", asy
   const [dir, from] = [await folder(t), await folder(t)];
   const original = await file(dir, "down", 48 * MIB);
   const upload = await file(from, "up", 48 * MIB);
-  let server = await serve(t, dir);
+  const server = await serve(t, dir);
   const page = await open(t, server);
   const download = page.waitForEvent("download", { timeout: PATIENCE });
   await button(page, "Download down").click();
@@ -217,9 +175,7 @@ test("a server that is killed and comes back finishes what was interrupted", asy
   await server.end("SIGKILL");
   await page.locator("#status[data-state=reconnecting]").waitFor();
   await transfer(page, "down", "interrupted").waitFor();
-  const back = new Crosspeer("share", dir, "--listen", `127.0.0.1:${server.port}`);
-  t.after(() => back.end());
-  await back.event({ type: "ready" });
+  await again(t, server);
   await online(page);
   assert.equal(await hash(await (await download).path()), await hash(original));
   await transfer(page, "up", "done").waitFor();
@@ -259,7 +215,8 @@ test("a declined file is not sent", async (t) => {
   await a.locator('.person[data-role="page"][data-connected="true"] button').click();
   await (await chooser).setFiles(await file(from, "unwanted", 1000));
   await button(b, "Decline").click();
-  await transfer(a, "unwanted", "failed").getByText("declined").waitFor();
+  await transfer(a, "unwanted", "declined").getByText("declined").waitFor();
+  await transfer(b, "unwanted", "declined").getByText("Declined").waitFor();
 });
 
 test("a page and the command line send each other files", async (t) => {
@@ -332,7 +289,7 @@ test("links and hidden files are neither shown nor served", async (t) => {
 test("without the token there is a clear refusal, with it the page opens", async (t) => {
   const dir = await folder(t);
   await file(dir, "secret", 10);
-  const server = await serve(t, dir, "--token", "o p/e+n");
+  const server = await serve(t, dir, "--token", "ö p/e+n");
   const context = await newContext(t);
   const page = await context.newPage();
   const origin = new URL(server.url).origin;
@@ -342,7 +299,7 @@ test("without the token there is a clear refusal, with it the page opens", async
   await button(page, "Open").click();
   await page.getByText("That token is not the right one.").waitFor();
   assert.equal(await page.locator(".entry").count(), 0);
-  await page.getByLabel("Token", { exact: true }).fill("o p/e+n");
+  await page.getByLabel("Token", { exact: true }).fill("ö p/e+n");
   await button(page, "Open").click();
   await page.locator('.entry[data-name="secret"]').waitFor();
   const whole = await open(t, server, { context }); // the printed address holds the token
@@ -400,6 +357,6 @@ test("it looks as on the pictures", async (t) => {
   const out = process.env.CROSSPEER_SCREENSHOTS;
   if (!out) return t.skip("CROSSPEER_SCREENSHOTS names no folder");
   const { pictures } = await import("./pictures.mjs");
-  await pictures(t, { browser, open, newContext, serve, out });
+  await pictures(t, { open, newContext, serve, out });
   assert.ok(existsSync(join(out, "share-light.png")));
 });

@@ -5,23 +5,17 @@ import { watch } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import puppeteer from "puppeteer-core";
-import { Crosspeer, file, folder, hash, PATIENCE, share } from "./harness.mjs";
+import { again, file, folder, hash, launchFirefox, PATIENCE, serve } from "./harness.mjs";
 
 const MIB = 1 << 20;
 
 async function launch(t, downloads) {
-  const browser = await puppeteer.launch({
-    browser: "firefox",
-    executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
-    headless: true,
-    extraPrefsFirefox: {
-      "browser.download.folderList": 2,
-      "browser.download.dir": downloads,
-      "browser.download.useDownloadDir": true,
-      "browser.download.always_ask_before_handling_new_types": false,
-      "browser.download.alwaysOpenPanel": false,
-    },
+  const browser = await launchFirefox({
+    "browser.download.folderList": 2,
+    "browser.download.dir": downloads,
+    "browser.download.useDownloadDir": true,
+    "browser.download.always_ask_before_handling_new_types": false,
+    "browser.download.alwaysOpenPanel": false,
   });
   t.after(() => browser.close());
   return browser;
@@ -33,12 +27,6 @@ async function open(browser, server) {
   await page.goto(server.url);
   await page.waitForSelector("#status[data-state=online]");
   return page;
-}
-
-async function serve(t, dir, ...args) {
-  const server = await share(dir, ...args);
-  t.after(() => server.end());
-  return server;
 }
 
 const transfer = (page, name, state) => page.waitForSelector(`.transfer[data-name="${name}"][data-state="${state}"]`);
@@ -112,8 +100,7 @@ test("a server that is killed and comes back is found again", async (t) => {
   const page = await open(await launch(t, to), server);
   await server.end("SIGKILL");
   await page.waitForSelector("#status[data-state=reconnecting]");
-  const back = new Crosspeer("share", dir, "--listen", `127.0.0.1:${server.port}`);
-  t.after(() => back.end());
+  await again(t, server);
   await page.waitForSelector("#status[data-state=online]");
   await click(page, "Download small");
   await transfer(page, "small", "done");

@@ -1,5 +1,6 @@
-// What the tests share: `crosspeer` processes that are listened to, folders, files.
+// What the tests share: `crosspeer` processes that are listened to, folders, files, Chromium with the page in it.
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -8,6 +9,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { after, before } from "node:test";
+import { chromium } from "playwright-core";
+import puppeteer from "puppeteer-core";
 
 const PROGRAM = process.env.CROSSPEER ?? join(import.meta.dirname, "../../target/debug/crosspeer");
 
@@ -62,6 +66,108 @@ export async function share(dir, ...args) {
   const server = new Crosspeer("share", dir, "--listen", `127.0.0.1:${port}`, ...args);
   const { url, uuid } = await server.event({ type: "ready" });
   return Object.assign(server, { url, uuid, port });
+}
+
+/** The same, ended with the test. */
+export async function serve(t, dir, ...args) {
+  const server = await share(dir, ...args);
+  t.after(() => server.end());
+  return Object.assign(server, { dir });
+}
+
+/** The same folder at the same address, after `server` has ended. */
+export async function again(t, { dir, port }, ...args) {
+  const server = new Crosspeer("share", dir, "--listen", `127.0.0.1:${port}`, ...args);
+  t.after(() => server.end());
+  const { uuid } = await server.event({ type: "ready" });
+  return Object.assign(server, { dir, port, uuid });
+}
+
+/** Chromium for all tests of a file: how to open contexts and pages in it, which are closed with their test. */
+export function inChromium() {
+  let browser;
+  before(async () => {
+    browser = await chromium.launch({
+      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      args: ["--no-sandbox", "--disable-dev-shm-usage"],
+    });
+  });
+  after(() => browser?.close());
+
+  async function newContext(t, options = {}) {
+    const context = await browser.newContext(options);
+    context.setDefaultTimeout(PATIENCE);
+    t.after(() => context.close());
+    return context;
+  }
+
+  /** A page that shows the folder. */
+  async function open(t, server, { context, path = "", script } = {}) {
+    context ??= await newContext(t);
+    if (script) await context.addInitScript(script);
+    const page = await context.newPage();
+    page.on("pageerror", (error) => assert.fail(`an error on the page: ${error.stack}`));
+    page.on("dialog", (dialog) => dialog.accept());
+    await page.goto(server.url + path);
+    await online(page);
+    return page;
+  }
+
+  /** Waits for an element with this text. */
+  const see = (page, selector, text) => page.waitForFunction(isSeen, [selector, text], { timeout: PATIENCE });
+
+  return { newContext, open, see };
+}
+
+/** Firefox, by WebDriver BiDi. */
+export function launchFirefox(preferences = {}) {
+  return puppeteer.launch({
+    browser: "firefox",
+    executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+    headless: true,
+    extraPrefsFirefox: preferences,
+  });
+}
+
+/** Firefox for all tests of a file. Of what a page can do there, `locator(…).click()` and `fill()`, `evaluate`, `url` and
+ * `keyboard` are as in Chromium. */
+export function inFirefox() {
+  let browser;
+  before(async () => (browser = await launchFirefox()));
+  after(() => browser?.close());
+
+  async function open(t, server, { script } = {}) {
+    const context = await browser.createBrowserContext();
+    t.after(() => context.close());
+    const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE);
+    if (script) await page.evaluateOnNewDocument(script);
+    await page.goto(server.url);
+    await see(page, "#status[data-state=online]");
+    return page;
+  }
+
+  const see = (page, selector, text) => page.waitForFunction(isSeen, { timeout: PATIENCE }, [selector, text]);
+
+  return { open, see };
+}
+
+/** In a page: whether there is such an element, not hidden. */
+function isSeen([selector, text = ""]) {
+  return [...document.querySelectorAll(selector)].some((e) => e.getClientRects().length > 0 && e.textContent.includes(text));
+}
+
+export const online = (page) => page.locator("#status[data-state=online]").waitFor();
+export const button = (page, name) => page.getByRole("button", { name, exact: true });
+export const transfer = (page, name, state) => page.locator(`.transfer[data-name=${JSON.stringify(name)}][data-state="${state}"]`);
+export const entry = (page, name) => page.locator(`.entry[data-name=${JSON.stringify(name)}]`);
+/** The other page, connected. */
+export const otherPage = (page) => page.locator('.person[data-role="page"][data-connected="true"]');
+
+/** Clicks what starts a download, and gives the file that the browser has saved. */
+export async function saved(page, click) {
+  const [download] = await Promise.all([page.waitForEvent("download", { timeout: PATIENCE }), click()]);
+  return { name: download.suggestedFilename(), path: await download.path() };
 }
 
 export async function freePort() {

@@ -18,7 +18,7 @@ const FILES = [
 ];
 const DAY = 24 * 3600;
 
-export async function pictures(t, { browser, open, newContext, serve, out }) {
+export async function pictures(t, { open, newContext, serve, out }) {
   const parent = await folder(t);
   const dir = join(parent, "Harbour project");
   const from = await folder(t);
@@ -68,6 +68,12 @@ export async function pictures(t, { browser, open, newContext, serve, out }) {
   await small.getByRole("button", { name: "Download Notes.md" }).click();
   await small.locator('.transfer[data-name="Notes.md"][data-state="done"]').waitFor();
   await small.locator(".person-detail", { hasText: " ms" }).first().waitFor();
+  await small.getByRole("button", { name: "Download database-backup.tar.zst" }).click();
+  const chooser = other.waitForEvent("filechooser");
+  await other.getByRole("button", { name: "Send file to Lin’s phone" }).click();
+  await (await chooser).setFiles(await file(from, "Berth plan.pdf", 640_000));
+  await small.locator(".dock").getByRole("button", { name: "Accept" }).waitFor();
+  await small.locator(".dock-running", { hasText: "/s" }).waitFor();
   await small.evaluate(() => scrollTo(0, 0));
   await shot(small, join(out, "share-phone.png"));
   const overflow = await small.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

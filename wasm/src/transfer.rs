@@ -53,14 +53,15 @@ impl Transfers {
         Ok(JsValue::UNDEFINED)
     }
 
-    /// Queues a file; its id. `modified` in milliseconds since 1970.
-    pub fn offer(&mut self, name: String, size: f64, modified: Option<f64>) -> Result<u32, JsValue> {
+    /// Queues a file, or an empty folder; its id. `modified` in milliseconds since 1970.
+    pub fn offer(&mut self, name: String, size: f64, modified: Option<f64>, folder: bool) -> Result<u32, JsValue> {
         let modified = modified.map(|ms| ms as u64);
         let size = size as u64;
         let offer = Offer {
             name,
             size,
             modified,
+            folder,
             ..Offer::default()
         };
         self.sender.offer(offer).map_err(thrown)
@@ -146,7 +147,9 @@ fn incoming(output: ReceiverOutput) -> JsValue {
         }
         ReceiverOutput::Write { id, data, .. } => object("write", id, [("data", Uint8Array::from(&data[..]).into())]),
         ReceiverOutput::Complete { id, hash } => object("complete", id, [("hash", hex(&hash))]),
-        ReceiverOutput::Stopped { id, code, reason } => stopped("receiving-stopped", id, code, reason),
+        ReceiverOutput::Stopped { id, code, reason } | ReceiverOutput::Refused { id, code, reason } => {
+            stopped("receiving-stopped", id, code, reason)
+        }
         _ => object("ignored", 0, []),
     }
 }

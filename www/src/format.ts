@@ -26,7 +26,7 @@ export function duration(seconds: number): string {
 }
 
 export function milliseconds(value: number): string {
-  return value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
+  return `${Math.max(1, Math.round(value))} ms`;
 }
 
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });

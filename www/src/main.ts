@@ -2,7 +2,8 @@
 
 import { stored } from "./dom";
 import { Network } from "./network";
-import { Share } from "./share";
+import { Jobs } from "./jobs";
+import { DockView } from "./view/dock";
 import { FilesView } from "./view/files";
 import { askToken, banner, copyButtons, dropping, otherDevices, renaming, showStatus, themeButton } from "./view/frame";
 import { PeopleView } from "./view/people";
@@ -37,16 +38,17 @@ async function main(): Promise<void> {
   themeButton();
   const token = fragment().get("token") ?? new URLSearchParams(location.search).get("token") ?? undefined;
   const network = new Network(stored("name") ?? ownName(), token);
-  const share = new Share(network);
-  new TransfersView(share.transfers);
-  const files = new FilesView(network, share, (path) => remember("path", path, false));
+  const jobs = new Jobs(network);
+  new TransfersView(jobs.transfers);
+  new DockView(jobs.transfers);
+  const files = new FilesView(network, jobs, (path) => remember("path", path, false));
   files.path = fragment().get("path") ?? "";
   addEventListener("popstate", () => void files.show(fragment().get("path") ?? ""));
-  new PeopleView(network, share);
+  new PeopleView(network, jobs);
   new SnippetsView(network);
   showStatus(network);
   banner(network);
-  dropping(network, share, files);
+  dropping(network, jobs, files);
   otherDevices(network);
   renaming(network);
   copyButtons();

@@ -54,6 +54,8 @@ export class Network extends EventTarget {
   #early = new Map<string, (string | Uint8Array)[]>();
   /** The token with which the server let this page in. */
   #accepted: string | undefined;
+  /** The token with which the manager asks the relay. */
+  #joined: string | undefined;
   #wake: () => void = () => {};
 
   constructor(
@@ -62,7 +64,7 @@ export class Network extends EventTarget {
   ) {
     super();
     // After sleep, or in another network, it is not waited for the next try.
-    const wake = () => this.#wake();
+    const wake = () => this.tryNow();
     addEventListener("online", wake);
     addEventListener("pageshow", wake);
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && wake());
@@ -70,6 +72,12 @@ export class Network extends EventTarget {
 
   get uuid(): string {
     return this.manager?.uuid ?? "";
+  }
+
+  /** Those that the server told of, oneself among them, and those that one is connected to all the same. */
+  get everyone(): Participant[] {
+    const known = new Set(this.participants.map((person) => person.uuid));
+    return [...this.participants, ...[...this.peers.values()].filter((peer) => !known.has(peer.uuid))];
   }
 
   get relayUrl(): string {
@@ -84,8 +92,6 @@ export class Network extends EventTarget {
       try {
         const config = await this.#fetchConfig();
         if (!config) return;
-        // The relay is still asked with the token that was given to it at the start.
-        if (this.manager && this.token !== this.#accepted) location.reload();
         this.config = config;
         this.#accepted = this.token;
         await this.#join();
@@ -100,10 +106,14 @@ export class Network extends EventTarget {
         this.#detail(error);
       }
       this.server = undefined;
-      this.#set(this.manager ? "reconnecting" : "connecting", this.detail);
-      await this.#pause(wait);
-      wait = Math.min(wait * 2, LONGEST_WAIT);
+      this.#set(this.config ? "reconnecting" : "connecting", this.detail);
+      wait = (await this.#pause(wait)) ? Math.min(wait * 2, LONGEST_WAIT) : FIRST_WAIT;
     }
+  }
+
+  /** Whether this visitor is connected, or was when the server last told. */
+  isThere(uuid: string): boolean {
+    return this.peers.has(uuid) || this.participants.some((person) => person.uuid === uuid);
   }
 
   /** The connection to a peer, made if there is none. Pages are greeted, others would take that for a message. */
@@ -118,14 +128,16 @@ export class Network extends EventTarget {
     return connecting;
   }
 
-  share(text: string): void {
+  /** Shares a text with every connected page, and with those that come later. */
+  addSnippet(text: string): void {
     const id = unique();
-    this.#addSnippet(id, this.name, text, true);
+    this.#keepSnippet(id, this.name, text, true);
     void this.#deliver(this.snippets.find((snippet) => snippet.id === id)!);
   }
 
-  /** Now, instead of at the end of the wait. */
+  /** Now, instead of at the end of the wait: neither this page's nor the relay client's. */
   tryNow(): void {
+    this.manager?.reconnect().catch((error: unknown) => console.debug(`the relay: ${error}`));
     this.#wake();
   }
 
@@ -168,33 +180,50 @@ export class Network extends EventTarget {
       : "That token is not the right one.";
   }
 
+  /** At the relay, with the token that holds now: it is asked for whenever the relay is lost. */
   async #join(): Promise<void> {
-    if (this.manager) return;
+    if (this.manager && this.#joined === this.token) return;
+    await this.#leave();
     const { iceServers } = this.config!;
     const signal = AbortSignal.timeout(CONNECT_TIME);
     const options = { name: this.name, iceServers, reconnectMax: 4_000, maxMessageBytes: MAX_MESSAGE, signal };
+    const token = this.token;
     const manager = await PeerManager.join(this.relayUrl, options);
-    this.manager = manager;
+    [this.manager, this.#joined] = [manager, token];
     void this.#listen(manager);
   }
 
+  async #leave(): Promise<void> {
+    const { manager } = this;
+    [this.manager, this.participants] = [undefined, []];
+    await manager?.close().catch((error: unknown) => console.debug(`leaving: ${error}`));
+  }
+
   async #listen(manager: PeerManager): Promise<void> {
-    for await (const { from, data } of manager) {
-      const known = this.peers.get(from);
-      if (known && !known.closed) {
-        known.receive(data);
-        continue;
-      }
-      // It has connected to us; until that is known here, what it says waits.
-      const waiting = this.#early.get(from);
-      if (waiting) waiting.push(data);
-      else this.#early.set(from, [data]);
-      this.connect(from).catch(() => this.#early.delete(from));
+    try {
+      for await (const { from, data } of manager) this.#take(from, data);
+    } catch (error) {
+      // The relay refuses it, or somebody else has its place: another one has to join.
+      console.debug(`the relay: ${error}`);
+      if (this.manager !== manager) return;
+      await this.#leave();
+      this.#wake();
     }
   }
 
+  #take(from: string, data: string | Uint8Array): void {
+    const known = this.peers.get(from);
+    if (known && !known.closed) return known.receive(data);
+    // It has connected to us; until that is known here, what it says waits.
+    const waiting = this.#early.get(from);
+    if (waiting) waiting.push(data);
+    else this.#early.set(from, [data]);
+    this.connect(from).catch(() => this.#early.delete(from));
+  }
+
   async #connect(uuid: string): Promise<Peer> {
-    const connection = await this.manager!.connect(uuid, { signal: AbortSignal.timeout(CONNECT_TIME) });
+    if (!this.manager) throw new Error("not connected to the relay");
+    const connection = await this.manager.connect(uuid, { signal: AbortSignal.timeout(CONNECT_TIME) });
     return this.#adopt(uuid, connection);
   }
 
@@ -204,7 +233,7 @@ export class Network extends EventTarget {
     if (participant) [peer.name, peer.role] = [participant.name, participant.role];
     this.peers.set(uuid, peer);
     peer.onCatalog = (message) => this.#hear(peer, message);
-    peer.onText = (text) => this.#addSnippet(unique(), peer.name, text, false);
+    peer.onText = (text) => this.#keepSnippet(unique(), peer.name, text, false);
     peer.onOffered = (offered) => this.onOffered(peer, offered);
     void connection.closed.then((reason) => {
       peer.end(reason.message);
@@ -246,7 +275,7 @@ export class Network extends EventTarget {
         if (peer === this.server) this.dispatchEvent(new Event("folder"));
         return;
       case "snippet":
-        return this.#addSnippet(message.id, message.name, message.text, false);
+        return this.#keepSnippet(message.id, message.name, message.text, false);
     }
   }
 
@@ -259,7 +288,7 @@ export class Network extends EventTarget {
     }
   }
 
-  #addSnippet(id: string, name: string, text: string, own: boolean): void {
+  #keepSnippet(id: string, name: string, text: string, own: boolean): void {
     if (this.snippets.some((known) => known.id === id)) return;
     this.snippets.unshift({ id, name, text, at: Date.now(), own, waiting: own });
     this.snippets.length = Math.min(this.snippets.length, 100);
@@ -280,12 +309,13 @@ export class Network extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  #pause(milliseconds: number): Promise<void> {
+  /** Whether it was waited to the end. */
+  #pause(milliseconds: number): Promise<boolean> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
+      const timer = setTimeout(() => resolve(true), milliseconds);
       this.#wake = () => {
         clearTimeout(timer);
-        resolve();
+        resolve(false);
       };
     });
   }

@@ -13,9 +13,10 @@ const READ_AHEAD = 2 << 20;
 /** Milliseconds that an answer may take. */
 const ANSWER_TIME = 30_000;
 
-/** A file that goes. */
+/** A file that goes, or an empty folder. */
 export interface Outgoing {
-  file: Blob;
+  /** Nothing for a folder. */
+  file: Blob | undefined;
   name: string;
   modified?: number | undefined;
   progress(stored: number): void;
@@ -40,7 +41,7 @@ export interface Offered {
   accept(incoming: Incoming): void;
   refuse(reason: string): void;
   /** The other side has changed its mind. */
-  onStopped: (reason: string) => void;
+  onStopped: (code: string, reason: string) => void;
 }
 
 /** What the other side refused. */
@@ -138,7 +139,8 @@ export class Peer {
 
   /** Offers a file; returns how to end it. */
   send(outgoing: Outgoing): () => void {
-    const id = this.#transfers.offer(outgoing.name, outgoing.file.size, outgoing.modified);
+    const { name, file, modified } = outgoing;
+    const id = this.#transfers.offer(name, file?.size ?? 0, modified, file === undefined);
     this.#sending.set(id, { outgoing, block: new Uint8Array(), at: 0 });
     this.#pump();
     return () => {
@@ -162,7 +164,7 @@ export class Peer {
     for (const { outgoing } of this.#sending.values()) outgoing.stopped("lost", reason);
     for (const { incoming, offered } of this.#receiving.values()) {
       incoming?.stopped("lost", reason);
-      offered?.onStopped(reason);
+      offered?.onStopped("lost", reason);
     }
     for (const incoming of this.#expected.values()) incoming.stopped("lost", reason);
     this.#questions.clear();
@@ -249,18 +251,21 @@ export class Peer {
         const receiving = this.#receiving.get(output.id);
         this.#receiving.delete(output.id);
         receiving?.incoming?.stopped(output.code, output.reason);
-        receiving?.offered?.onStopped(output.reason);
+        receiving?.offered?.onStopped(output.code, output.reason);
+        this.#expected.get(output.id)?.stopped(output.code, output.reason); // the module has refused it
+        this.#expected.delete(output.id);
       }
     }
   }
 
   async #read(id: number, offset: number, length: number): Promise<void> {
     const sending = this.#sending.get(id);
-    if (!sending) return;
+    const file = sending?.outgoing.file;
+    if (!sending || !file) return;
     try {
       if (offset + length > sending.at + sending.block.length || offset < sending.at) {
         const end = offset + Math.max(length, READ_AHEAD);
-        sending.block = new Uint8Array(await sending.outgoing.file.slice(offset, end).arrayBuffer());
+        sending.block = new Uint8Array(await file.slice(offset, end).arrayBuffer());
         sending.at = offset;
       } else {
         await undefined; // the wasm module is still being polled

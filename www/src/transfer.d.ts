@@ -18,7 +18,7 @@ export class Transfers {
   constructor(window: number);
   /** `undefined`: it was a transfer's; a string: a catalog message, as checked JSON; `null`: neither. */
   handle(message: string | Uint8Array): string | null | undefined;
-  offer(name: string, size: number, modified?: number): number;
+  offer(name: string, size: number, modified: number | undefined, folder: boolean): number;
   block(id: number, data: Uint8Array): void;
   readFailed(id: number, reason: string): void;
   cancel(id: number, reason: string): void;

@@ -7,7 +7,14 @@ export type TransferState =
   | "interrupted" // the connection was lost; it starts again when it is back
   | "done"
   | "failed"
+  | "declined" // by a person, at either side
   | "cancelled";
+
+/** Something about one file of many: why it is missing, or how it is called now. */
+export interface Remark {
+  path: string;
+  reason: string;
+}
 
 /** The seconds over which a rate is measured. */
 const RATE_WINDOW = 3;
@@ -18,6 +25,9 @@ export class Transfer extends EventTarget {
   done = 0;
   /** Why it failed, or what it waits for. */
   detail = "";
+  /** What is to be said of its success. */
+  note = "";
+  remarks: Remark[] = [];
   /** BLAKE3, as both sides computed it. */
   hash = "";
   /** What was received, on the browser's disk. */
@@ -40,7 +50,7 @@ export class Transfer extends EventTarget {
   }
 
   get isOver(): boolean {
-    return this.state === "done" || this.state === "failed" || this.state === "cancelled";
+    return ["done", "failed", "declined", "cancelled"].includes(this.state);
   }
 
   set(state: TransferState, detail = ""): void {
@@ -67,13 +77,14 @@ export class Transfer extends EventTarget {
     this.done = 0;
     this.state = "waiting";
     this.detail = "";
+    this.remarks = [];
     this.#samples = [];
     this.#changed();
   }
 
-  finish(hash: string): void {
+  finish(hash: string, note: string, remarks: Remark[]): void {
     this.done = this.size;
-    this.hash = hash;
+    [this.hash, this.note, this.remarks] = [hash, note, remarks];
     this.set("done");
   }
 

@@ -40,6 +40,18 @@ export class ZipWriter {
     await this.#write(head.u16(item.name.length).u16(0).bytes(item.name).done());
   }
 
+  /** Files and folders so far. */
+  get count(): number {
+    return this.#items.length;
+  }
+
+  /** One that is there whole. */
+  async file(name: string, modified: number | undefined, parts: Uint8Array<ArrayBuffer>[]): Promise<void> {
+    await this.begin(name, modified);
+    for (const part of parts) await this.write(part);
+    await this.end();
+  }
+
   async begin(name: string, modified = Date.now()): Promise<void> {
     const item = { name: new TextEncoder().encode(name), time: dosTime(modified), crc: ~0, size: 0, offset: this.#offset };
     this.#items.push(item);
@@ -61,6 +73,11 @@ export class ZipWriter {
     const item = this.#items.at(-1)!;
     item.crc = ~item.crc >>> 0;
     await this.#write(new Record().u32(0x08074b50).u32(item.crc).u64(item.size).u64(item.size).done());
+  }
+
+  /** The file that was begun does not come to its end: its bytes stay, and nothing names them. */
+  abandon(): void {
+    this.#items.pop();
   }
 
   async close(): Promise<Blob | void> {

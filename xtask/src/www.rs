@@ -44,7 +44,10 @@ pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     let pictures =
         std::env::var_os("CROSSPEER_SCREENSHOTS").map_or_else(|| target().join("screenshots"), |dir| root().join(dir));
     let run = Run::new("node").args(["--test", "--test-reporter=tap", "--test-concurrency=1"]);
-    let run = run.args(["chromium", "frame", "firefox"].map(|browser| tests.join(format!("{browser}.test.mjs"))));
+    let run = run.args(
+        ["chromium", "folders", "visitors", "access", "frame", "firefox"]
+            .map(|browser| tests.join(format!("{browser}.test.mjs"))),
+    );
     let program: OsString = target().join("debug/crosspeer").into();
     run.env("CROSSPEER", program)
         .env("CROSSPEER_SCREENSHOTS", pictures)

@@ -9,7 +9,7 @@ use super::uploads::Uploads;
 use crate::intake::Intake;
 use crate::outlet::Outlet;
 use crosspeer::transfer::catalog::{Catalog, Entry, MAX_SNIPPET};
-use crosspeer::transfer::{Offer, Packet, StopCode, ToSender};
+use crosspeer::transfer::{Offer, Packet, StopCode, ToSender, sanitise};
 use crosspeer::{Error, Message, PeerConnection};
 use futures_util::FutureExt;
 use serde_json::json;
@@ -165,7 +165,8 @@ impl Visit {
         }
         // What has grown or shrunk since it was listed must not arrive cut.
         let offer = Offer {
-            name: entry.name,
+            // The visitor knows what it asked for. A name that receivers refuse must not keep the file from it.
+            name: sanitise(&entry.name).unwrap_or_else(|_| "file".into()),
             size: entry.size.unwrap_or_default(),
             modified: entry.modified,
             estimate: true,

@@ -1,34 +1,63 @@
 // The folder: where one is, what is in it, and the buttons.
 
 import type { Entry } from "../catalog";
-import { announce, arrange, byId, errorText, h, icon } from "../dom";
+import { announce, arrange, bdi, byId, eachFrame, errorText, h, icon, visible } from "../dom";
 import { bytes, date, plural } from "../format";
+import type { Jobs } from "../jobs";
 import type { Network } from "../network";
-import type { Share } from "../share";
 import { picked } from "../upload";
 
-/** Entries shown before one asks for more. */
+/** Rows that are shown before one asks for more. */
 const SHOWN = 1000;
+/** Entries from which on there is a box to filter them. */
+const LONG = 20;
+/** Rows that stand in for what is being listed. */
+const SKELETONS = 6;
+/** Entries that are read at most: a page holds them all, to sort them. */
+const MAX_ENTRIES = 200_000;
+
+/** A folder as it was listed. */
+interface Listing {
+  path: string;
+  entries: Entry[];
+  /** What is there, and not shared. */
+  omitted: number;
+  /** There are more than are read. */
+  cut: boolean;
+}
 
 export class FilesView {
   path = "";
+  #listing: Listing | undefined;
+  #problem = "";
   #shown = SHOWN;
-  #turn = 0;
-  #entries: Entry[] = [];
   #rows = new Map<string, HTMLLIElement>();
+  /** Being listed; what is asked for meanwhile waits for its end, since a folder may change all the time. */
+  #busy: Promise<void> | undefined;
+  #again = false;
+  #wake: () => void = () => {};
+  #collator = new Intl.Collator(undefined, { numeric: true });
+  #filter = byId<HTMLInputElement>("filter");
 
   constructor(
     private readonly network: Network,
-    private readonly share: Share,
+    private readonly jobs: Jobs,
     /** Tells of another folder. */
     private readonly onPath: (path: string) => void,
   ) {
     network.addEventListener("server", () => void this.refresh());
     network.addEventListener("folder", () => void this.refresh());
     network.addEventListener("change", () => this.#renderButtons());
-    byId("download-all").addEventListener("click", () => share.downloadFolder(this.path, this.#name()));
+    byId("download-all").addEventListener("click", () => jobs.downloadFolder(this.path, this.#name()));
     this.#choose("upload-files", "choose-files");
     this.#choose("upload-folder", "choose-folder");
+    const filter = eachFrame(() => {
+      this.#shown = SHOWN;
+      this.#render();
+      announce(plural(this.#wanted().length, "entry", "entries"));
+    });
+    this.#filter.addEventListener("input", filter);
+    this.#renderSkeleton();
   }
 
   async open(path: string): Promise<void> {
@@ -39,68 +68,111 @@ export class FilesView {
   async show(path: string): Promise<void> {
     this.path = path;
     this.#shown = SHOWN;
-    byId("entries").setAttribute("aria-busy", "true");
+    this.#filter.value = "";
+    this.#listing = undefined;
+    this.#problem = "";
     this.#renderCrumbs();
+    this.#renderSkeleton();
+    this.#wake();
     await this.refresh();
+    if (path !== this.path) return;
     byId("files").focus({ preventScroll: true });
-    announce(`${this.#name()}: ${plural(this.#entries.length, "entry", "entries")}`);
+    announce(this.#problem || `${visible(this.#name())}: ${plural(this.#wanted().length, "entry", "entries")}`);
   }
 
+  /** Lists the folder again. Ends when what it was asked for is shown. */
   async refresh(): Promise<void> {
-    const turn = ++this.#turn;
     this.#renderCrumbs();
-    if (!this.network.server) return;
-    const entries: Entry[] = [];
-    let more = false;
-    try {
-      for await (const entry of this.share.list(this.path)) {
-        if (entries.length === this.#shown) {
-          more = true;
-          break;
-        }
-        entries.push(entry);
-      }
-    } catch (error) {
-      if (turn === this.#turn) this.#renderHint(`This folder cannot be shown: ${errorText(error)}`);
-      return;
-    }
-    if (turn !== this.#turn) return; // another one was asked for meanwhile
-    const collator = new Intl.Collator(undefined, { numeric: true });
-    const folder = (entry: Entry) => (entry.size === undefined ? 0 : 1);
-    this.#entries = entries.sort((a, b) => folder(a) - folder(b) || collator.compare(a.name, b.name));
-    this.#render(more);
+    this.#again = true;
+    this.#busy ??= this.#listAgain().finally(() => (this.#busy = undefined));
+    await this.#busy;
   }
 
-  #render(more: boolean): void {
+  async #listAgain(): Promise<void> {
+    while (this.#again && this.network.server) {
+      this.#again = false;
+      const path = this.path;
+      const began = performance.now();
+      try {
+        const listing = await this.#list(path);
+        if (path !== this.path) continue;
+        [this.#listing, this.#problem] = [listing, ""];
+      } catch (error) {
+        if (path !== this.path) continue;
+        // Where only the connection is lost, what was seen last stays.
+        if (!this.network.server) return;
+        this.#listing = undefined;
+        this.#problem = `This folder cannot be shown: ${errorText(error)}`;
+      }
+      this.#render();
+      // A folder that changes all the time is listed half of the time at most; another one at once.
+      if (this.#again) await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        setTimeout(resolve, performance.now() - began);
+      });
+    }
+  }
+
+  async #list(path: string): Promise<Listing> {
+    const listing: Listing = { path, entries: [], omitted: 0, cut: false };
+    for await (const entry of this.jobs.list(path)) {
+      if (path !== this.path) break; // nobody waits for it any more
+      if (entry.omitted !== undefined) listing.omitted += 1;
+      else listing.entries.push(entry);
+      if (listing.entries.length === MAX_ENTRIES) {
+        listing.cut = true;
+        break;
+      }
+    }
+    const folder = (entry: Entry) => (entry.size === undefined ? 0 : 1);
+    listing.entries.sort((a, b) => folder(a) - folder(b) || this.#collator.compare(a.name, b.name));
+    return listing;
+  }
+
+  /** What the filter leaves. */
+  #wanted(): Entry[] {
+    const entries = this.#listing?.entries ?? [];
+    const words = this.#filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    if (words.length === 0) return entries;
+    return entries.filter(({ name }) => words.every((word) => name.toLowerCase().includes(word)));
+  }
+
+  #render(): void {
     const list = byId("entries");
+    const entries = this.#wanted();
     const before = this.#rows;
-    this.#rows = new Map(this.#entries.map((entry) => {
-      const key = JSON.stringify([this.path, entry]);
-      return [key, before.get(key) ?? this.#row(entry)];
-    }));
+    this.#rows = new Map(
+      entries.slice(0, this.#shown).map((entry) => {
+        const key = JSON.stringify([this.path, entry]);
+        return [key, before.get(key) ?? this.#row(entry)];
+      }),
+    );
     const rows = [...this.#rows.values()];
-    if (more) rows.push(h("li.more", {}, h("button.quiet", { type: "button", onclick: () => this.#more() }, "Show more")));
+    const more = entries.length - rows.length;
+    if (more > 0) {
+      const text = `Show more (${more} left)`;
+      rows.push(h("li.more", {}, h("button.quiet", { type: "button", onclick: () => this.#more() }, text)));
+    }
     arrange(list, rows);
     list.setAttribute("aria-busy", "false");
-    const drop = this.network.config?.readonly ? "" : "Drop files or folders anywhere on this page to upload them.";
-    const empty = this.#entries.length === 0;
-    this.#renderHint(empty ? `This folder is empty. ${drop}` : drop);
-    byId("files-hint").classList.toggle("aside", !empty);
+    byId("filter-box").hidden = (this.#listing?.entries.length ?? 0) < LONG;
+    this.#renderHint(entries.length);
     this.#renderButtons();
   }
 
   #row(entry: Entry): HTMLLIElement {
     const path = this.path === "" ? entry.name : `${this.path}/${entry.name}`;
     const isFolder = entry.size === undefined;
-    const open = () => (isFolder ? void this.open(path) : this.share.download(path, entry));
-    const download = () => (isFolder ? this.share.downloadFolder(path, entry.name) : this.share.download(path, entry));
+    const open = () => (isFolder ? void this.open(path) : this.jobs.download(path, entry));
+    const download = () => (isFolder ? this.jobs.downloadFolder(path, entry.name) : this.jobs.download(path, entry));
+    const seen = visible(entry.name);
     const name = h(
       "button.name",
-      { type: "button", onclick: open, title: entry.name },
+      { type: "button", onclick: open, title: seen },
       icon(isFolder ? "folder" : "file"),
-      h("span", {}, entry.name),
+      h("span", {}, bdi(entry.name)),
     );
-    const label = `Download ${entry.name}${isFolder ? " as ZIP" : ""}`;
+    const label = `Download ${seen}${isFolder ? " as ZIP" : ""}`;
     return h(
       "li.entry",
       { "data-name": entry.name, "data-kind": isFolder ? "folder" : "file" },
@@ -115,15 +187,40 @@ export class FilesView {
     );
   }
 
+  /** The next rows; focus goes to the first of them. */
   #more(): void {
+    const first = this.#rows.size;
     this.#shown += SHOWN;
-    void this.refresh();
+    this.#render();
+    byId("entries").children[first]?.querySelector<HTMLElement>(".name")?.focus();
   }
 
-  #renderHint(text: string): void {
+  /** What stands there until a folder is listed. */
+  #renderSkeleton(): void {
+    const list = byId("entries");
+    this.#rows.clear();
+    list.replaceChildren(...Array.from({ length: SKELETONS }, () => h("li.skeleton", { "aria-hidden": "true" }, h("span"), h("span"))));
+    list.setAttribute("aria-busy", "true");
+    byId("filter-box").hidden = true;
+    byId("files-hint").hidden = true;
+    this.#renderButtons();
+  }
+
+  #renderHint(wanted: number): void {
+    const listing = this.#listing;
+    const parts: string[] = [];
+    if (this.#problem) parts.push(this.#problem);
+    else if (listing?.entries.length === 0) parts.push("This folder is empty.");
+    else if (wanted === 0) parts.push("Nothing here has such a name.");
+    if (listing?.cut) parts.push(`Only the first ${MAX_ENTRIES} entries are shown.`);
+    if (listing && listing.omitted > 0) parts.push(`${plural(listing.omitted, "link or special file", "links or special files")} here ${listing.omitted === 1 ? "is" : "are"} not shared.`);
+    const said = parts.length > 0;
+    if (listing && this.network.config?.readonly === false) parts.push("Drop files or folders anywhere on this page to upload them.");
     const hint = byId("files-hint");
-    hint.hidden = text === "";
-    hint.textContent = text;
+    hint.hidden = parts.length === 0;
+    hint.textContent = parts.join(" ");
+    hint.classList.toggle("error", this.#problem !== "");
+    hint.classList.toggle("aside", !said);
   }
 
   #renderCrumbs(): void {
@@ -134,10 +231,10 @@ export class FilesView {
         {},
         h("button.crumb", { type: "button", "aria-current": last ? "page" : undefined, onclick: () => void this.open(path) }, label),
       );
-    const root = h("span", {}, icon("home"), this.network.config?.folder ?? "Files");
+    const root = h("span", {}, icon("home"), bdi(this.network.config?.folder ?? "Files"));
     byId("crumbs").replaceChildren(
       crumb(root, "", parts.length === 0),
-      ...parts.map((part, at) => crumb(part, parts.slice(0, at + 1).join("/"), at === parts.length - 1)),
+      ...parts.map((part, at) => crumb(bdi(part), parts.slice(0, at + 1).join("/"), at === parts.length - 1)),
     );
   }
 
@@ -145,7 +242,7 @@ export class FilesView {
     const online = this.network.server !== undefined;
     const writable = this.network.config?.readonly === false;
     for (const id of ["upload-files", "upload-folder"]) byId(id).hidden = !writable;
-    byId("download-all").hidden = this.#entries.length === 0;
+    byId("download-all").hidden = !this.#listing?.entries.length;
     for (const button of document.querySelectorAll<HTMLButtonElement>(".files .actions button")) button.disabled = !online;
     byId("files").classList.toggle("offline", !online);
   }
@@ -155,7 +252,7 @@ export class FilesView {
     byId(button).addEventListener("click", () => chooser.click());
     chooser.addEventListener("change", () => {
       const uploads = picked(chooser.files ?? []);
-      if (uploads.length > 0) this.share.upload(this.path, uploads);
+      if (uploads.length > 0) this.jobs.upload(this.path, uploads);
       chooser.value = "";
     });
   }

@@ -1,9 +1,9 @@
 // What is around the lists: the state of the connection, colours, dropping files, other devices, the token.
 
 import { renderSVG } from "uqr";
-import { announce, byId, copy, h, icon, store, stored } from "../dom";
+import { announce, byId, copy, h, icon, store, stored, visible } from "../dom";
+import type { Jobs } from "../jobs";
 import type { Network, Status } from "../network";
-import type { Share } from "../share";
 import { dropped } from "../upload";
 import type { FilesView } from "./files";
 
@@ -23,8 +23,9 @@ export function showStatus(network: Network): void {
     status.title = network.detail;
     const { config } = network;
     if (config) {
-      byId("shared-by").textContent = `${config.folder} on ${config.name}${config.readonly ? " · read-only" : ""}`;
-      document.title = `${config.folder} · crosspeer`;
+      const folder = visible(config.folder);
+      byId("shared-by").textContent = `${folder} on ${visible(config.name)}${config.readonly ? " · read-only" : ""}`;
+      document.title = `${folder} · crosspeer`;
       byId("command-folder").textContent = command(network, config.uuid);
       byId("command-page").textContent = command(network, network.uuid);
     }
@@ -70,7 +71,7 @@ export function themeButton(): void {
   apply();
 }
 
-export function dropping(network: Network, share: Share, files: FilesView): void {
+export function dropping(network: Network, jobs: Jobs, files: FilesView): void {
   const drop = byId("drop");
   const allowed = () => network.server !== undefined && network.config?.readonly === false;
   const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
@@ -79,7 +80,7 @@ export function dropping(network: Network, share: Share, files: FilesView): void
     depth = Math.max(0, depth + change);
     drop.hidden = depth === 0;
     const folder = files.path.split("/").at(-1) || network.config?.folder || "the folder";
-    byId("drop-text").textContent = allowed() ? `Drop to upload into ${folder}` : "This folder takes no files now";
+    byId("drop-text").textContent = allowed() ? `Drop to upload into ${visible(folder)}` : "This folder takes no files now";
     drop.classList.toggle("refused", !allowed());
   };
   addEventListener("dragenter", (event) => hasFiles(event) && (event.preventDefault(), show(1)));
@@ -90,7 +91,7 @@ export function dropping(network: Network, share: Share, files: FilesView): void
     event.preventDefault();
     show(-depth);
     const folder = files.path;
-    if (allowed()) void dropped(event.dataTransfer!).then((uploads) => share.upload(folder, uploads));
+    if (allowed()) void dropped(event.dataTransfer!).then((uploads) => jobs.upload(folder, uploads));
   });
 }
 
@@ -110,8 +111,8 @@ function deviceContent(network: Network): HTMLElement[] {
   if (first === undefined) {
     return [
       h("p", {}, "This server listens on this computer only. To let other devices in, start it with"),
-      h("div.command", {}, h("code", {}, `crosspeer share --listen 0.0.0.0:${location.port || "80"} --token SECRET`)),
-      h("p.hint", {}, "SECRET is any word of yours: only who knows it gets in."),
+      h("div.command", {}, h("code", {}, `crosspeer share --listen 0.0.0.0:${location.port || "80"} FOLDER`)),
+      h("p.hint", {}, "It prints an address with a random token: only who has that gets in."),
     ];
   }
   const code = h("div.qr", { role: "img", "aria-label": "QR code of the address" });
@@ -153,7 +154,7 @@ export function renaming(network: Network): void {
     if (dialog.returnValue !== "ok" || name === "") return;
     store("name", name);
     network.rename(name);
-    byId("own-name").textContent = name;
+    byId("own-name").textContent = visible(name);
   });
 }
 

@@ -1,13 +1,14 @@
 // Who is there, and how one is connected to them.
 
 import type { Participant } from "../catalog";
-import { arrange, byId, eachFrame, h, icon } from "../dom";
+import { arrange, bdi, byId, eachFrame, h, icon, visible } from "../dom";
 import { milliseconds, rate } from "../format";
+import type { Jobs } from "../jobs";
 import type { Network } from "../network";
 import { type PathInfo, pathOf } from "../path";
 import type { Peer } from "../peer";
-import type { Share } from "../share";
 import { picked } from "../upload";
+import { mark, tint } from "../visitors";
 
 /** Milliseconds between looks at the connections. */
 const LOOK = 2000;
@@ -27,7 +28,7 @@ export class PeopleView {
 
   constructor(
     private readonly network: Network,
-    share: Share,
+    jobs: Jobs,
   ) {
     const render = eachFrame(() => this.#render());
     network.addEventListener("change", render);
@@ -40,8 +41,7 @@ export class PeopleView {
     void look();
     const chooser = byId<HTMLInputElement>("choose-for-peer");
     chooser.addEventListener("change", () => {
-      const { uuid, name } = this.#target ?? { uuid: "", name: "" };
-      if (uuid) share.sendTo(uuid, name, picked(chooser.files ?? []));
+      if (this.#target) jobs.sendTo(this.#target, picked(chooser.files ?? []));
       chooser.value = "";
     });
   }
@@ -61,24 +61,23 @@ export class PeopleView {
     this.#seen.set(peer, { path, roundTrip, rate: perSecond, at });
   }
 
-  /** Those that the server told of, and those that one is connected to all the same. */
   #everyone(): Participant[] {
-    const { participants, peers, uuid } = this.network;
-    const known = new Set(participants.map((person) => person.uuid));
-    const more = [...peers.values()].filter((peer) => !known.has(peer.uuid));
     const order = { folder: 0, page: 1, peer: 2 };
-    return [...participants, ...more]
-      .filter((person) => person.uuid !== uuid)
+    return this.network.everyone
+      .filter((person) => person.uuid !== this.network.uuid)
       .sort((a, b) => order[a.role] - order[b.role] || a.name.localeCompare(b.name));
   }
 
   #render(): void {
     for (const peer of this.#seen.keys()) if (peer.closed) this.#seen.delete(peer);
-    byId("own-name").textContent = this.network.name;
+    byId("own-name").textContent = visible(this.network.name);
+    byId("own-avatar").dataset["tint"] = tint(this.network.uuid);
+    const { uuid, name, everyone: all } = this.network;
+    byId("own-detail").textContent = `others see you in ${mark(uuid, name, all) || tint(uuid)}`;
     const everyone = this.#everyone();
     for (const uuid of this.#rows.keys()) if (!everyone.some((person) => person.uuid === uuid)) this.#rows.delete(uuid);
     const rows = everyone.map((person) => this.#row(person));
-    if (rows.length === 0) rows.push(h("li.hint", {}, "Nobody yet."));
+    if (rows.length === 0) rows.push(h("li.hint", {}, "Nobody else yet."));
     arrange(byId("people"), rows);
   }
 
@@ -92,25 +91,25 @@ export class PeopleView {
     const peer = this.network.peers.get(person.uuid);
     const connected = peer !== undefined && !peer.closed;
     row.dataset["connected"] = String(connected);
+    const word = mark(person.uuid, person.name, this.network.everyone);
     const detail = describe(person, connected, peer && this.#seen.get(peer));
-    row.querySelector(".person-detail")!.textContent = detail;
+    row.querySelector(".person-detail")!.textContent = word === "" ? detail : `${word} · ${detail}`;
     return row;
   }
 
   #newRow(person: Participant): HTMLLIElement {
     const send = () => {
-      this.#target = { uuid: person.uuid, name: person.name, role: person.role };
+      this.#target = person;
       byId<HTMLInputElement>("choose-for-peer").click();
     };
-    const label = `Send file to ${person.name}`;
     const symbol = { folder: "server", page: "page", peer: "terminal" }[person.role];
     return h(
       "li.person",
       { "data-uuid": person.uuid, "data-role": person.role, "data-name": person.name },
-      h("span.avatar", {}, icon(symbol)),
-      h("div.person-body", {}, h("p.person-name", {}, person.name), h("p.person-detail")),
+      h("span.avatar", { "data-tint": tint(person.uuid) }, icon(symbol)),
+      h("div.person-body", {}, h("p.person-name", { title: visible(person.name) }, bdi(person.name)), h("p.person-detail")),
       person.role !== "folder" &&
-        h("button.quiet", { type: "button", onclick: send, "aria-label": label, title: label}, "Send file"),
+        h("button.quiet", { type: "button", onclick: send }, "Send file", h("span.visually-hidden", {}, " to ", bdi(person.name))),
     );
   }
 }

@@ -1,6 +1,6 @@
 // Text for every connected page.
 
-import { announce, arrange, byId, copy, h, icon } from "../dom";
+import { announce, arrange, byId, copy, h, icon, isolated, visible } from "../dom";
 import { date } from "../format";
 import type { Network, Snippet } from "../network";
 
@@ -11,7 +11,7 @@ export class SnippetsView {
     const text = byId<HTMLTextAreaElement>("snippet-text");
     const share = () => {
       if (text.value.trim() === "") return text.focus();
-      network.share(text.value);
+      network.addSnippet(text.value);
       text.value = "";
       announce(network.server ? "Shared" : "Not connected: the snippet is sent when the server is back");
     };
@@ -37,18 +37,18 @@ export class SnippetsView {
   }
 
   #row(snippet: Snippet): HTMLLIElement {
-    if (!snippet.own) announce(`${snippet.name} shared a snippet`);
+    if (!snippet.own) announce(`${isolated(snippet.name)} shared a snippet`);
     const copied = async (event: Event) => {
       const button = event.currentTarget as HTMLElement;
       const shown = button.closest(".snippet")!.querySelector("pre")!;
       if (await copy(snippet.text, shown)) button.replaceChildren(icon("check"));
     };
-    const who = snippet.own ? "You" : snippet.name || "Someone";
+    const who = snippet.own ? "You" : isolated(snippet.name || "Someone");
     return h(
       "li.snippet",
       {},
       h("div.snippet-head", {}, h("span", {}, `${who} · ${date(snippet.at)}`, h("span.snippet-waiting", {}, " · waiting for the server")), this.#copyButton(copied)),
-      h("pre", { tabindex: "0", "aria-label": `Snippet of ${who}` }, ...linked(snippet.text)),
+      h("pre", { tabindex: "0", "aria-label": `Snippet of ${who}` }, ...linked(visible(snippet.text, "\n\t\r"))),
     );
   }
 

@@ -1,9 +1,12 @@
 // The list of transfers. Each has its own elements, which change in place: focus stays where it is.
 
-import { announce, arrange, byId, eachFrame, h, icon } from "../dom";
-import { bytes, duration, rate } from "../format";
+import { announce, arrange, bdi, byId, eachFrame, h, icon, isolated, visible } from "../dom";
+import { bytes, duration, plural, rate } from "../format";
 import { save } from "../sinks";
 import type { Transfer, TransferList } from "../transfer";
+
+/** Remarks that are shown; further ones are counted. */
+const MAX_REMARKS = 200;
 
 export class TransfersView {
   #rows = new Map<Transfer, Row>();
@@ -42,6 +45,7 @@ class Row {
   readonly element: HTMLLIElement;
   #bar = h("progress", { max: "1" });
   #text = h("p.transfer-text");
+  #remarks = h("div");
   #buttons = h("div.transfer-buttons");
   #state = "";
 
@@ -50,12 +54,14 @@ class Row {
     private readonly remove: () => void,
   ) {
     const up = transfer.direction === "up";
-    this.#bar.setAttribute("aria-label", `${up ? "Upload" : "Download"} of ${transfer.name}`);
+    const name = visible(transfer.name);
+    this.#bar.setAttribute("aria-label", `${up ? "Upload" : "Download"} of ${name}`);
+    const title = h("p.transfer-name", { title: name }, bdi(transfer.name));
     this.element = h(
       "li.transfer",
       { "data-name": transfer.name, "data-direction": transfer.direction },
       h("span.transfer-icon", {}, icon(up ? "upload" : "download")),
-      h("div.transfer-body", {}, h("p.transfer-name", { title: transfer.name }, transfer.name), this.#bar, this.#text),
+      h("div.transfer-body", {}, title, this.#bar, this.#text, this.#remarks),
       this.#buttons,
     );
     transfer.addEventListener("change", eachFrame(() => this.#render()));
@@ -69,48 +75,81 @@ class Row {
     if (this.#state === transfer.state) return;
     this.#state = transfer.state;
     this.element.dataset["state"] = transfer.state;
+    this.element.toggleAttribute("data-partial", transfer.state === "done" && transfer.remarks.length > 0);
+    this.#remarks.replaceChildren(...remarks(transfer));
     this.#renderButtons();
-    const said = { asking: `${transfer.peer} offers ${transfer.name}`, done: `${transfer.name}: done, checksum verified` };
-    const text = said[transfer.state as keyof typeof said];
-    if (text) announce(text);
-    else if (transfer.state === "failed") announce(`${transfer.name} failed: ${transfer.detail}`);
+    const said = told(transfer);
+    if (said) announce(said);
   }
 
   #renderButtons(): void {
     const { transfer } = this;
     const had = this.#buttons.contains(document.activeElement);
-    const small = (name: string, label: string, onclick: () => void) =>
-      h("button.quiet.square" as "button", { type: "button", "aria-label": `${label} ${transfer.name}`, title: label, onclick }, icon(name));
+    const name = visible(transfer.name);
+    const small = (symbol: string, label: string, onclick: () => void) =>
+      h("button.quiet.square" as "button", { type: "button", "aria-label": `${label} ${name}`, title: label, onclick }, icon(symbol));
+    const cancel = () => [small("x", "Cancel", () => transfer.onCancel())];
+    const again = () => [
+      ...(transfer.onRetry ? [h("button.quiet", { type: "button", onclick: transfer.onRetry }, icon("retry"), "Try again")] : []),
+      small("x", "Dismiss", this.remove),
+    ];
     const buttons: Record<Transfer["state"], () => HTMLElement[]> = {
-      asking: () => [
-        h("button.primary", { type: "button", onclick: () => transfer.onAccept?.() }, "Accept"),
-        h("button.quiet", { type: "button", onclick: () => transfer.onCancel() }, "Decline"),
-      ],
-      waiting: () => [small("x", "Cancel", () => transfer.onCancel())],
-      active: () => [small("x", "Cancel", () => transfer.onCancel())],
-      interrupted: () => [small("x", "Cancel", () => transfer.onCancel())],
+      asking: () => answers(transfer),
+      waiting: cancel,
+      active: cancel,
+      interrupted: cancel,
       done: () => [
         ...(transfer.result ? [small("download", "Save again", () => save(transfer.result!, transfer.name))] : []),
         small("x", "Dismiss", this.remove),
       ],
-      failed: () => this.#again(small),
-      cancelled: () => this.#again(small),
+      failed: again,
+      declined: again,
+      cancelled: again,
     };
     this.#buttons.replaceChildren(...buttons[transfer.state]());
     if (had) this.#buttons.querySelector("button")?.focus();
   }
-
-  #again(small: (name: string, label: string, onclick: () => void) => HTMLElement): HTMLElement[] {
-    const { onRetry } = this.transfer;
-    return [...(onRetry ? [small("retry", "Try again", onRetry)] : []), small("x", "Dismiss", this.remove)];
-  }
 }
 
-function describe(transfer: Transfer): string {
+/** What a person may answer to an offer. */
+export function answers(transfer: Transfer): HTMLElement[] {
+  return [
+    h("button.primary", { type: "button", onclick: () => transfer.onAccept?.() }, "Accept"),
+    h("button.quiet", { type: "button", onclick: () => transfer.onCancel() }, "Decline"),
+  ];
+}
+
+/** For those who do not see the page. */
+function told(transfer: Transfer): string | undefined {
+  const name = isolated(transfer.name);
+  switch (transfer.state) {
+    case "asking":
+      return `${isolated(transfer.peer)} offers ${name}`;
+    case "done":
+      return `${name}: done, ${transfer.note || "checksum verified"}`;
+    case "failed":
+      return `${name} failed: ${transfer.detail}`;
+    case "declined":
+    case "cancelled":
+      return `${name}: ${transfer.detail}`;
+  }
+  return undefined;
+}
+
+/** What there is to say of single files, to be opened. */
+function remarks({ remarks }: Transfer): HTMLElement[] {
+  if (remarks.length === 0) return [];
+  const rows = remarks.slice(0, MAX_REMARKS).map(({ path, reason }) => h("li", {}, bdi(path), h("span", {}, reason)));
+  const more = remarks.length - rows.length;
+  if (more > 0) rows.push(h("li", {}, `and ${more} more`));
+  return [h("details.remarks", {}, h("summary", {}, `Show ${plural(remarks.length, "name")}`), h("ul", {}, ...rows))];
+}
+
+export function describe(transfer: Transfer): string {
   const size = bytes(transfer.size);
   switch (transfer.state) {
     case "asking":
-      return `${transfer.peer} offers this · ${size}`;
+      return `${isolated(transfer.peer)} offers this · ${size}`;
     case "waiting":
       return transfer.detail || `Waiting · ${size}`;
     case "active": {
@@ -121,11 +160,11 @@ function describe(transfer: Transfer): string {
     case "interrupted":
       return "Connection lost. It starts again when the connection is back.";
     case "done":
-      return `${size} · checksum verified`;
+      return [size, ...(transfer.hash || !transfer.note ? ["checksum verified"] : []), ...(transfer.note ? [transfer.note] : [])].join(" · ");
     case "failed":
       return `Failed: ${transfer.detail}`;
+    case "declined":
     case "cancelled":
-      return transfer.detail === "declined" ? "Declined" : "Cancelled";
+      return transfer.detail;
   }
 }
-

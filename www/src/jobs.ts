@@ -1,30 +1,33 @@
 // What people do here: download, upload, send to another page, take what is offered.
 
-import { Transfers } from "crosspeer/transfer";
-import type { Entry } from "./catalog";
+import { archive, contents, type Source } from "./archive";
+import type { Entry, Participant } from "./catalog";
+import { errorText, isolated } from "./dom";
+import { ended, notAll, type Refusal } from "./ending";
 import { plural } from "./format";
 import type { Network } from "./network";
 import { type Incoming, type Offered, type Peer, Refused } from "./peer";
+import { Signal } from "./signal";
 import { openSink, save, type Sink } from "./sinks";
-import { Transfer, TransferList } from "./transfer";
-import { ZipWriter } from "./zip";
-
-/** A file and where it belongs. */
-export interface Upload {
-  file: File;
-  /** With `/`, from the folder on that it is put into. */
-  path: string;
-}
+import { type Remark, Transfer, TransferList } from "./transfer";
+import type { Upload } from "./upload";
+import { label } from "./visitors";
 
 /** Files of one job that are on their way at a time. */
 const AT_ONCE = 4;
 
-interface Found {
-  path: string;
-  entry: Entry;
+/** What a transfer came to. */
+interface Outcome {
+  blob?: Blob | undefined;
+  /** BLAKE3, where it is one file. */
+  hash?: string;
+  /** What is to be said besides. */
+  note?: string;
+  /** What is to be said of some of its files. */
+  remarks?: Remark[];
 }
 
-export class Share {
+export class Jobs {
   readonly transfers = new TransferList();
 
   constructor(private readonly network: Network) {
@@ -34,19 +37,11 @@ export class Share {
     });
   }
 
-  /** Everything below a folder. */
-  async *walk(path: string): AsyncGenerator<Found> {
-    for await (const entry of this.list(path)) {
-      const below = path === "" ? entry.name : `${path}/${entry.name}`;
-      if (entry.size === undefined) yield* this.walk(below);
-      else yield { path: below, entry };
-    }
-  }
-
-  async *list(path: string): AsyncGenerator<Entry> {
+  /** What is in a folder, in order of names. With `quiet`, changes of it are not told. */
+  async *list(path: string, quiet = false): AsyncGenerator<Entry> {
     let after: string | undefined;
     for (;;) {
-      const { entries, more } = await this.#server().list(path, after, false);
+      const { entries, more } = await this.#server().list(path, after, quiet);
       yield* entries;
       after = entries.at(-1)?.name;
       if (!more || after === undefined) return;
@@ -67,25 +62,19 @@ export class Share {
   downloadFolder(path: string, name: string): void {
     const transfer = new Transfer("down", `${name}.zip`, 0, this.network.config?.name ?? "");
     this.#run(transfer, async (signal) => {
-      const files: Found[] = [];
-      for await (const found of this.walk(path)) {
-        signal.check();
-        files.push(found);
-      }
-      transfer.size = files.reduce((sum, { entry }) => sum + (entry.size ?? 0), 0);
+      const source: Source = {
+        list: (path) => this.list(path, true),
+        fetch: (path, sink) => this.#fetch(path, sink, signal, () => {}),
+        check: () => signal.check(),
+        progress: (stored) => transfer.progress(stored),
+      };
+      const all = await contents(source, path);
+      transfer.size = all.files.reduce((sum, { entry }) => sum + (entry.size ?? 0), 0);
       const sink = await openSink(transfer.name, transfer.size);
       signal.cleanup(() => sink.discard());
-      const zip = new ZipWriter(sink);
-      let before = 0;
-      for (const found of files) {
-        const inside = path === "" ? found.path : found.path.slice(path.length + 1);
-        await zip.begin(Transfers.sanitise(`${name}/${inside}`), found.entry.modified);
-        await this.#fetch(found.path, zip, signal, (stored) => transfer.progress(before + stored));
-        await zip.end();
-        before += found.entry.size ?? 0;
-        transfer.progress(before);
-      }
-      return { blob: (await zip.close()) ?? undefined, hash: "" };
+      const { blob, files, leftOut } = await archive(source, path, name, all, sink);
+      const missing = leftOut.length === 0 ? "" : ` · ${leftOut.length} left out`;
+      return { blob, note: `${plural(files, "file")}, checksums verified${missing}`, remarks: leftOut };
     });
   }
 
@@ -97,28 +86,42 @@ export class Share {
   }
 
   /** To another page, or whoever takes files. */
-  sendTo(uuid: string, peer: string, uploads: Upload[]): void {
+  sendTo(visitor: Participant, uploads: Upload[]): void {
+    const who = label(visitor.uuid, visitor.name, this.network.everyone);
+    const before = new Set(this.network.everyone.map(({ uuid }) => uuid));
     let connected: Peer | undefined;
     const target = () => {
-      if (!connected || connected.closed) throw new Refused("gone", `${peer} is not there any more`);
+      if (!connected || connected.closed) throw new Refused("lost", "the connection ended");
       return connected;
     };
     this.#eachJob(uploads, (name, job) => {
-      const transfer = this.#send(name, job, peer, target, "", async () => {
-        connected = await this.network.connect(uuid);
+      this.#send(name, job, who, target, "", async (transfer) => {
+        const uuid = this.#whereIs(visitor, before);
+        if (uuid === undefined) throw new Refused("gone", `${isolated(who)} is not there any more`);
+        transfer.set("waiting", `Waiting for ${isolated(who)}`);
+        connected = await this.network.connect(uuid).catch((error: unknown) => {
+          throw new Refused("gone", `${isolated(who)} cannot be reached: ${errorText(error)}`);
+        });
       });
-      transfer.detail = `waiting for ${peer}`;
     });
+  }
+
+  /** A page that was closed and opened again is another visitor of the same name, who was not there `before`. */
+  #whereIs({ uuid, name, role }: Participant, before: Set<string>): string | undefined {
+    if (this.network.isThere(uuid)) return uuid;
+    const back = this.network.participants.filter((other) => other.name === name && other.role === role && !before.has(other.uuid));
+    return back.length === 1 ? back[0]!.uuid : undefined;
   }
 
   /** Files one by one, a folder as a whole. */
   #eachJob(uploads: Upload[], start: (name: string, job: Upload[]) => void): void {
     const jobs = new Map<string, Upload[]>();
     for (const upload of uploads) {
-      const slash = upload.path.indexOf("/");
-      const name = slash < 0 ? upload.path : upload.path.slice(0, slash + 1);
+      const [top = "", below] = upload.path.split("/", 2);
+      const isFolder = below !== undefined || upload.kind === "folder";
+      const name = isFolder ? `${top}/` : top;
       const job = jobs.get(name);
-      if (job && slash >= 0) job.push(upload);
+      if (job && isFolder) job.push(upload);
       else jobs.set(job ? `${name}\0${jobs.size}` : name, [upload]);
     }
     for (const [name, job] of jobs) start(name.split("\0")[0]!, job);
@@ -130,55 +133,61 @@ export class Share {
     peer: string,
     target: () => Peer,
     prefix: string,
-    connect?: () => Promise<void>,
-  ): Transfer {
-    const size = uploads.reduce((sum, { file }) => sum + file.size, 0);
+    connect?: (transfer: Transfer) => Promise<void>,
+  ): void {
+    const sizeOf = (some: Iterable<Upload>) => [...some].reduce((sum, upload) => sum + (upload.file?.size ?? 0), 0);
+    const size = sizeOf(uploads);
     const transfer = new Transfer("up", name, size, peer);
     const left = new Set(uploads);
-    this.#run(transfer, async (signal) => {
-      await connect?.();
+    const remarks: Remark[] = [];
+    const work = async (signal: Signal): Promise<Outcome> => {
+      await connect?.(transfer);
       const stored = new Map<Upload, number>();
-      const finished = size - [...left].reduce((sum, { file }) => sum + file.size, 0);
+      const finished = size - sizeOf(left);
       const progress = () => transfer.progress([...stored.values()].reduce((sum, n) => sum + n, finished));
-      const refused: string[] = [];
-      let hash = "";
+      const refused: Refusal[] = [];
+      let sent: Sent | undefined;
       const queue = [...left];
       const worker = async () => {
         for (let upload = queue.shift(); upload; upload = queue.shift()) {
           const current = upload;
           try {
-            hash = await sendFile(target(), current, prefix, signal, (bytes) => {
+            if (current.kind === "unreadable") throw new Refused("failed", current.reason);
+            sent = await sendFile(target(), current, prefix, signal, (bytes) => {
               stored.set(current, bytes);
               progress();
             });
             left.delete(current);
+            const { path } = current;
+            if (sent.name !== undefined && sent.name !== path) remarks.push({ path, reason: `stored as ${isolated(sent.name)}` });
           } catch (error) {
             if (!(error instanceof Refused) || ["lost", "cancelled"].includes(error.code)) throw error;
-            refused.push(error.message);
+            refused.push({ path: current.path, code: error.code, reason: error.message });
           }
         }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, worker));
-      if (refused.length > 0) {
-        const which = uploads.length === 1 ? "" : `${plural(refused.length, "file")} of ${uploads.length}: `;
-        throw new Refused("refused", which + refused[0]);
-      }
-      return { blob: undefined, hash: uploads.length === 1 ? hash : "" };
-    });
-    return transfer;
+      if (refused.length > 0) throw notAll(refused, uploads.length, remarks);
+      if (uploads.length === 1) return { hash: sent?.hash ?? "", note: remarks[0]?.reason ?? "" };
+      const renamed = remarks.length === 0 ? "" : ` · ${remarks.length} under other names`;
+      const files = uploads.filter((upload) => upload.kind === "file").length;
+      return { note: `${plural(files, "file")}, checksums verified${renamed}`, remarks };
+    };
+    this.#run(transfer, work, connect !== undefined);
   }
 
   /** Someone offers a file: a person decides. */
   #offered(peer: Peer, offered: Offered): void {
-    const transfer = new Transfer("down", offered.name.split("/").at(-1)!, offered.size, peer.name);
+    const who = label(peer.uuid, peer.name, this.network.everyone);
+    const transfer = new Transfer("down", offered.name.split("/").at(-1)!, offered.size, who);
     transfer.set("asking");
     transfer.onCancel = () => {
+      transfer.set("declined", "Declined");
       offered.refuse("declined");
-      transfer.set("cancelled", "declined");
     };
-    offered.onStopped = (reason) => transfer.set("failed", reason);
+    offered.onStopped = (code, reason) => ended(transfer, new Refused(code, reason), true);
     transfer.onAccept = () => {
-      this.#run(transfer, async (signal) => {
+      const work = async (signal: Signal): Promise<Outcome> => {
         const sink = await openSink(transfer.name, transfer.size);
         signal.cleanup(() => sink.discard());
         const hash = await new Promise<string>((resolve, reject) => {
@@ -187,7 +196,8 @@ export class Share {
           offered.accept(incoming);
         });
         return { blob: (await sink.close()) ?? undefined, hash };
-      });
+      };
+      this.#run(transfer, work, true);
       transfer.onRetry = undefined; // it is the other side that offers
     };
     this.transfers.add(transfer);
@@ -207,26 +217,24 @@ export class Share {
     });
   }
 
-  /** Carries a transfer through its states, again if it is told so. */
-  #run(transfer: Transfer, work: (signal: Signal) => Promise<{ blob: Blob | undefined; hash: string }>): void {
+  /** Carries a transfer through its states, again if it is told so. `visitor`: with one, who may not come back. */
+  #run(transfer: Transfer, work: (signal: Signal) => Promise<Outcome>, visitor = false): void {
     const attempt = async () => {
       const signal = new Signal();
       transfer.onCancel = () => {
-        transfer.set("cancelled");
+        transfer.set("cancelled", "Cancelled");
         signal.abort();
       };
       try {
-        const { blob, hash } = await work(signal);
+        const { blob, hash, note, remarks } = await work(signal);
         signal.check();
         transfer.result = blob;
         transfer.onDismiss = () => signal.clean();
-        transfer.finish(hash);
+        transfer.finish(hash ?? "", note ?? "", remarks ?? []);
         if (blob) save(blob, transfer.name);
       } catch (error) {
         signal.clean();
-        if (error instanceof DOMException && error.name === "AbortError") transfer.set("cancelled"); // no place was chosen
-        else if (error instanceof Refused && error.code === "lost") transfer.set("interrupted", "waiting for the connection");
-        else transfer.set("failed", error instanceof Error ? error.message : String(error));
+        ended(transfer, error, visitor);
       }
     };
     transfer.onRetry = () => {
@@ -245,37 +253,6 @@ export class Share {
   }
 }
 
-/** Whether a transfer is still wanted, and what to clear away if not. */
-class Signal {
-  aborted = false;
-  #listeners = new Set<() => void>();
-  #cleanups: (() => Promise<void>)[] = [];
-
-  /** Returns how to stop listening. */
-  onAbort(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  abort(): void {
-    this.aborted = true;
-    for (const listener of this.#listeners) listener();
-    this.clean();
-  }
-
-  check(): void {
-    if (this.aborted) throw new Refused("cancelled", "cancelled");
-  }
-
-  cleanup(cleanup: () => Promise<void>): void {
-    this.#cleanups.push(cleanup);
-  }
-
-  clean(): void {
-    for (const cleanup of this.#cleanups.splice(0)) cleanup().catch((error) => console.warn(error));
-  }
-}
-
 function receive(
   sink: Pick<Sink, "write">,
   transfer: { progress(stored: number): void },
@@ -290,22 +267,29 @@ function receive(
   };
 }
 
+/** What the receiver says at the end. */
+interface Sent {
+  hash: string;
+  /** The path it has there, where it tells. */
+  name: string | undefined;
+}
+
 function sendFile(
   peer: Peer,
-  { file, path }: Upload,
+  { file, path }: Exclude<Upload, { kind: "unreadable" }>,
   prefix: string,
   signal: Signal,
   progress: (stored: number) => void,
-): Promise<string> {
+): Promise<Sent> {
   return new Promise((resolve, reject) => {
     signal.check();
     const settle = <T>(then: (value: T) => void) => (value: T) => (off(), then(value));
     const cancel = peer.send({
       file,
       name: prefix + path,
-      modified: file.lastModified,
+      modified: file?.lastModified,
       progress,
-      done: settle(resolve),
+      done: (hash, name) => settle(resolve)({ hash, name: name?.startsWith(prefix) ? name.slice(prefix.length) : name }),
       stopped: (code, reason) => settle(reject)(new Refused(code, reason)),
     });
     const off = signal.onAbort(cancel);
