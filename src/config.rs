@@ -2,7 +2,7 @@
 
 use crate::chunk::MAX_CHUNK_BYTES;
 use crate::error::Period;
-use crate::{Error, Result};
+use crate::{Error, Identity, Result};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use uuid::Uuid;
@@ -109,8 +109,15 @@ impl Default for Reconnect {
 pub struct Config {
     /// The name the relay shows to other peers. Default: the host's name, or `crosspeer` where there is none.
     pub name: Option<String>,
-    /// This peer's id at the relay. Default: a random one.
+    /// This peer's id at the relay. Default: the one that its certificate gives, by which other peers can verify it; any
+    /// other cannot be verified.
     pub uuid: Option<Uuid>,
+    /// The certificate that this peer keeps, and with it its id. Default: a new one for each manager or client. In a page
+    /// it is kept by the browser instead, and this is ignored.
+    pub identity: Option<Identity>,
+    /// Whether only peers whose ids are keys may connect and be connected to. Default `false`: others, such as ProxyStore's,
+    /// are [not verified](crate::PeerConnection::is_verified).
+    pub require_verified: bool,
     /// Data channels of a connection that this side offers, 1–64. Default 1: more only help peers that
     /// send one chunk at a time per channel, as ProxyStore does.
     pub channels: u16,
@@ -175,6 +182,8 @@ impl Default for Config {
         Self {
             name: None,
             uuid: None,
+            identity: None,
+            require_verified: false,
             channels: 1,
             relay_headers: Vec::new(),
             tls: TlsOptions::default(),

@@ -3,7 +3,7 @@
 //! A platform only carries commands out and reports events. No method waits: what takes time is started and its
 //! result comes back through [`Events`]. Whatever is decided, is decided in common code.
 
-use crate::{Config, Stage};
+use crate::{Config, Fingerprint, Stage};
 use bytes::{Bytes, BytesMut};
 use futures_channel::mpsc;
 use std::future::Future;
@@ -232,6 +232,11 @@ pub trait Platform {
     /// comes, as browsers do, has its peers of our own kind wait for credit instead.
     const HOLDS_BACK: bool = true;
 
+    /// The certificate that all its peer connections use, which this peer's id is made of. `None` where each has one of
+    /// its own: then the id is a random one.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        None
+    }
     /// The time.
     fn now(&self) -> Instant;
     /// Ends at that time.

@@ -4,7 +4,7 @@ use crate::link::{LinkId, State};
 use crate::platform::RtcId;
 use crate::relay::{PeerConnectionMessage, RelayState};
 use crate::router::{Request, RequestId};
-use crate::{Error, Message, Result};
+use crate::{Error, Fingerprint, Message, Result};
 use event_listener::{Event, EventListener, IntoNotification};
 use futures_channel::{mpsc, oneshot};
 use std::collections::VecDeque;
@@ -106,6 +106,8 @@ struct Status {
     confirms: bool,
     /// Bytes of the largest message that the peer takes, if it says so.
     largest: Option<u64>,
+    /// Whether the peer is verified, and its certificate.
+    identity: (bool, Option<Fingerprint>),
     rtc: Option<RtcId>,
     error: Option<Error>,
     messages: VecDeque<Message>,
@@ -382,6 +384,7 @@ impl Shared {
             crosspeer: None,
             confirms: false,
             largest: None,
+            identity: (false, None),
             rtc: None,
             error: None,
             messages: VecDeque::new(),
@@ -433,6 +436,14 @@ impl Shared {
 
     pub(crate) fn confirms(&self) -> bool {
         self.lock().confirms
+    }
+
+    pub(crate) fn set_identity(&self, identity: (bool, Option<Fingerprint>)) {
+        self.lock().identity = identity;
+    }
+
+    pub(crate) fn identity(&self) -> (bool, Option<Fingerprint>) {
+        self.lock().identity
     }
 
     pub(crate) fn set_largest(&self, bytes: u64) {

@@ -13,6 +13,7 @@ mod inbox;
 #[cfg_attr(not(feature = "lanes"), path = "single.rs")]
 mod lanes;
 mod outbox;
+mod seal;
 mod setup;
 mod traffic;
 
@@ -72,6 +73,8 @@ impl std::fmt::Display for State {
 /// What a link needs of its surroundings for one step.
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
+    /// This side.
+    pub(crate) me: Uuid,
     pub(crate) config: &'a Config,
     /// Whether our platform is [`Platform::PROMPT`](crate::platform::Platform::PROMPT).
     pub(crate) prompt: bool,
@@ -127,6 +130,8 @@ pub(crate) struct Link {
     local_ufrag: Option<String>,
     has_candidates: bool,
     remote_ufrag: Option<String>,
+    /// Who the peer has shown itself to be, and what both have said.
+    seal: seal::Seal,
     /// What both sides understand beyond ProxyStore's protocol.
     agreed: setup::Agreed,
     /// As many as the labels promise; at the answerer none before the first has come.
@@ -180,6 +185,7 @@ impl Link {
             local_ufrag: None,
             has_candidates: false,
             remote_ufrag: None,
+            seal: seal::Seal::default(),
             agreed: setup::Agreed::default(),
             open_channels: Vec::new(),
             setup_deadline: None,
@@ -204,6 +210,11 @@ impl Link {
 
     pub(crate) fn is_ended(&self) -> bool {
         self.phase == Phase::Ended
+    }
+
+    /// Whether the peer has not answered for a while.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.lanes.is_silent()
     }
 
     /// Whether it takes no more messages.

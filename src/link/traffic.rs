@@ -28,7 +28,7 @@ impl Link {
             RtcEvent::LocalDescription(local) => self.on_local_description(cx, local),
             RtcEvent::Progress(stage) => self.on_progress(stage),
             RtcEvent::ChannelOpen { channel, label } => self.on_channel_open(cx, channel, &label),
-            RtcEvent::Frame { data, binary, .. } => self.on_frame(cx, at, data, binary),
+            RtcEvent::Frame { channel, data, binary } => self.on_frame(cx, at, channel, data, binary),
             RtcEvent::Written { channel, bytes } => {
                 self.lanes.written(cx.now, at, channel, bytes);
                 self.pump(cx);
@@ -76,7 +76,10 @@ impl Link {
         cx.command(rtc, RtcCommand::Write { channel, frame });
     }
 
-    fn on_frame(&mut self, cx: &mut Context<'_>, at: usize, data: Bytes, binary: bool) {
+    fn on_frame(&mut self, cx: &mut Context<'_>, at: usize, channel: u16, data: Bytes, binary: bool) {
+        if let Err(error) = self.check_seal(at, channel, &data) {
+            return self.end(cx, error);
+        }
         let size = data.len();
         let frame = if binary {
             Frame::decode(data).map_err(|e| e.to_string())

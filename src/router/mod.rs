@@ -7,6 +7,7 @@
 //! Feed it by [`Router::handle`], carry out everything [`Router::poll_output`] gives, and come back at
 //! [`Router::next_deadline`]. `driver.rs` does this with a platform, the simulator with a virtual clock.
 
+mod held;
 mod links;
 mod request;
 mod signaling;
@@ -18,7 +19,7 @@ use crate::link::{Context, Link, LinkId, State, earliest};
 use crate::maps::SortedMap;
 use crate::platform::{Event, RtcCommand, RtcId, SocketId};
 use crate::relay::{PeerConnectionMessage, Registration, RelayState, Session, SessionOutput, url};
-use crate::{Config, Error, Message};
+use crate::{Config, Error, Fingerprint, Message};
 use links::Links;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -74,6 +75,8 @@ pub enum Output {
     Kind(LinkId, bool, bool),
     /// The bytes of the largest message that a link's peer takes, if it says so, have become known.
     Largest(LinkId, u64),
+    /// A link has come up: whether its peer is verified, and the peer's certificate, if it names one.
+    Identity(LinkId, bool, Option<Fingerprint>),
     /// A message for the user.
     Deliver(LinkId, Message),
     /// A message of the relay for the user ([`Mode::Manual`]).
@@ -103,6 +106,8 @@ pub struct Router {
     unread: SortedMap<LinkId, (Uuid, usize)>,
     /// New links that wait for the end of the peer's old one, so that they do not overtake its last messages.
     deferred: Vec<(LinkId, LinkId)>,
+    /// Offers with another certificate than that of the connection that is up.
+    held: held::Held,
     out: VecDeque<Output>,
     next_rtc: u64,
     next_link: u64,
@@ -130,6 +135,7 @@ impl Router {
             by_rtc: SortedMap::default(),
             unread: SortedMap::default(),
             deferred: Vec::new(),
+            held: held::Held::default(),
             out: VecDeque::new(),
             next_rtc: 0,
             next_link: 0,
@@ -230,6 +236,7 @@ impl Router {
         let link = self.links.get_mut(&id)?;
         let mut cx = Context {
             now,
+            me: self.me.uuid,
             config: &self.config,
             prompt: self.prompt,
             holds_back: self.holds_back,
@@ -301,6 +308,7 @@ impl Router {
             self.on_session(now, output);
         }
         self.offer_deferred(now);
+        self.take_held(now);
         if self.session.is_registered() {
             self.send_signals();
             while let Some(output) = self.session.poll_output() {

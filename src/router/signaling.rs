@@ -3,8 +3,9 @@
 //! The rules, where A and B are a pair and A has the larger UUID:
 //! - Both offer: A's offer stands. A says it once more, in case B came up after it was sent; B drops its own and answers.
 //! - A ProxyStore peer knows no such rule: its offer is always answered.
-//! - An offer while a connection is up: the peer has come back. The old connection ends, what it had not begun to send
-//!   goes over the new one.
+//! - An offer while a connection is up, with the same certificate: the peer has come back. The old connection ends, what
+//!   it had not begun to send goes over the new one. With another certificate it waits until the old one has ended or is
+//!   silent (`held`), and gets nothing of it.
 //! - The offer that is being answered already: the answer is said once more (to our own kind; ProxyStore would not
 //!   survive a second answer, and does not repeat offers).
 
@@ -14,7 +15,7 @@ use crate::link::{Link, LinkId, Signal, State};
 use crate::platform::SdpType;
 use crate::relay::{DescriptionType, PeerConnectionMessage};
 use crate::wire::word;
-use crate::{Error, Result};
+use crate::{Error, Result, identity};
 use uuid::Uuid;
 use web_time::Instant;
 
@@ -68,6 +69,12 @@ impl Router {
         }
         let description =
             Description::decode(&message.description).map_err(|e| Error::PeerMisbehaved(e.to_string()))?;
+        self.route_description(now, peer, description)
+    }
+
+    /// Finds or makes the link a peer's description is for.
+    pub(super) fn route_description(&mut self, now: Instant, peer: Uuid, description: Description) -> Result<()> {
+        let known = self.by_peer.get(peer).copied();
         let Description::Session(session) = &description else {
             return known.map_or(Ok(()), |link| self.take_description(now, link, description));
         };
@@ -80,7 +87,10 @@ impl Router {
             };
             return self.take_description(now, link, description);
         }
-        let link = self.link_for_offer(now, peer, known, &session.sdp)?;
+        self.check_identity(peer, &session.sdp)?;
+        let Some(link) = self.link_for_offer(now, peer, known, &session.sdp)? else {
+            return Ok(());
+        };
         self.take_description(now, link, description)
     }
 
@@ -110,15 +120,19 @@ impl Router {
         }
     }
 
-    /// The link that is to take an offer: the present one, or a new one where the peer has come back.
-    fn link_for_offer(&mut self, now: Instant, peer: Uuid, known: Option<LinkId>, sdp: &str) -> Result<LinkId> {
+    /// The link that is to take an offer: the present one, or a new one where the peer has come back. None where the offer
+    /// has to [wait](Self::hold).
+    fn link_for_offer(&mut self, now: Instant, peer: Uuid, known: Option<LinkId>, sdp: &str) -> Result<Option<LinkId>> {
         let old = known
             .and_then(|id| self.links.get(&id))
             .filter(|link| !link.is_closing() || link.knows(sdp));
         if let Some(old) = old.filter(|link| link.state() != State::Connected || link.knows(sdp)) {
-            return Ok(old.id);
+            return Ok(Some(old.id));
         }
         let replaced = old.map(|link| link.id);
+        if replaced.is_some_and(|old| self.hold(now, peer, old, sdp)) {
+            return Ok(None);
+        }
         if self.closing.is_some() || self.done {
             return Err(Error::closed("this side is being closed"));
         }
@@ -137,15 +151,23 @@ impl Router {
         }
         let new = self.new_link(peer, true);
         if let Some(old) = replaced {
-            self.hand_over(now, old, new);
+            self.hand_over(now, old, new, sdp);
         }
-        Ok(new)
+        Ok(Some(new))
     }
 
     /// The peer came back: the old connection is dead.
-    fn hand_over(&mut self, now: Instant, old: LinkId, new: LinkId) {
+    fn hand_over(&mut self, now: Instant, old: LinkId, new: LinkId, sdp: &str) {
+        let fingerprint = self
+            .links
+            .get(&old)
+            .and_then(|link| identity::check(link.peer?, sdp).ok()?);
         let unsent = self.with_link(now, old, |link, cx| {
-            let unsent = link.take_unsent();
+            // Meant for whoever had the old one's certificate.
+            let unsent = match link.is_another(fingerprint) {
+                true => Default::default(),
+                false => link.take_unsent(),
+            };
             let reason = "the peer came back with a new connection".into();
             link.end(cx, Error::ConnectionLost { reason });
             unsent
@@ -171,6 +193,11 @@ impl Router {
         }
         let description =
             Description::decode(&message.description).map_err(|e| Error::PeerMisbehaved(e.to_string()))?;
+        if let Description::Session(session) = &description
+            && session.sdp_type == SdpType::Offer
+        {
+            self.check_identity(message.source_uuid, &session.sdp)?;
+        }
         if let Some(link) = self.links.get_mut(&link) {
             // The first offer decides who the peer is.
             if matches!(&description, Description::Session(session) if session.sdp_type == SdpType::Offer) {

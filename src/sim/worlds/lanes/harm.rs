@@ -266,6 +266,7 @@ pub(in crate::sim::worlds) fn an_old_wish_for_lanes_is_ignored(now: Instant, see
     let mut pair = lanes(now, seed, 1..=4, 1..=4);
     let (a, b) = (pair.a, pair.b);
     connect(&mut pair.world, a, b)?;
+    pair.world.run_for(SECOND); // what a has to say first has come
     let (mut ask, mut lanes) = (1_u32.to_be_bytes().to_vec(), Vec::new());
     for wanted in [(1, 3), (2, 1), (1, 3)] {
         ask.clear();
