@@ -42,6 +42,7 @@
 //! ```
 
 mod handle;
+mod identity;
 mod platform;
 mod proxy;
 mod route;
@@ -50,8 +51,9 @@ mod socket;
 mod target;
 mod tls;
 
-pub use crosspeer::{Config, Error, Message, PeerConnection, Proxy, RelayState, Result, State};
+pub use crosspeer::{Config, Error, Fingerprint, Identity, Message, PeerConnection, Proxy, RelayState, Result, State};
 pub use handle::{PeerManager, RelayClient};
+pub use identity::{fingerprint_of, generate_identity, load_identity};
 pub use platform::Native;
 pub use route::Route;
 pub use rtc::NativeRtc;

@@ -1,5 +1,6 @@
 //! The task that owns one engine connection, from its set-up to its end.
 
+use super::certificate::Certificate;
 use super::channel::{Credit, Reader, Reports, Write, Writer};
 use super::gate::Gate;
 use super::observer::{News, Observer};
@@ -29,6 +30,7 @@ const LAST_ROUNDS: Duration = Duration::from_millis(500);
 /// One connection. Ends when told to, when the handle is dropped, or when the connection has failed or was closed.
 pub(super) struct Actor {
     config: Config,
+    certificate: Option<Certificate>,
     reports: Reports,
     writes: UnboundedSender<Write>,
     credit: Arc<Credit>,
@@ -52,7 +54,7 @@ pub(super) struct Actor {
 
 impl Actor {
     pub(super) fn new(
-        config: &Config,
+        (config, certificate): (&Config, Option<Certificate>),
         reports: Reports,
         writes: UnboundedSender<Write>,
         credit: Arc<Credit>,
@@ -60,6 +62,7 @@ impl Actor {
     ) -> Self {
         Self {
             config: config.clone(),
+            certificate,
             reports,
             writes,
             credit,
@@ -190,7 +193,7 @@ impl Actor {
             resolve_until: Instant::now() + self.config.gather_timeout * 3 / 8,
         };
         let observer = Observer(self.reports.news.clone());
-        let engine = setup::engine(&self.config, observer, runtime).await?;
+        let engine = setup::engine(&self.config, self.certificate.as_ref(), observer, runtime).await?;
         self.engine = Some(Arc::clone(&engine));
         Ok(engine)
     }

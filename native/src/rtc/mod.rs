@@ -8,6 +8,7 @@
 
 mod actor;
 mod addresses;
+mod certificate;
 mod channel;
 mod gate;
 mod observer;
@@ -20,6 +21,7 @@ mod tests;
 
 use crate::platform::OneRunning;
 use actor::Actor;
+pub(crate) use certificate::Certificate;
 use channel::{Credit, Reports, Write};
 use crosspeer::Config;
 use crosspeer::platform::{Events, Rtc, RtcCommand, RtcId};
@@ -45,6 +47,7 @@ impl NativeRtc {
         runtime: &tokio::runtime::Handle,
         id: RtcId,
         config: &Config,
+        certificate: Option<Certificate>,
         events: Events,
         running: OneRunning,
     ) -> Self {
@@ -54,7 +57,7 @@ impl NativeRtc {
         let (credit, gate) = (Arc::new(Credit::default()), Arc::new(Gate::default()));
         let pace = Pace::new();
         let reports = Reports { id, events, news, pace };
-        let actor = Actor::new(config, reports, writes.clone(), Arc::clone(&credit), Arc::clone(&gate));
+        let actor = Actor::new((config, certificate), reports, writes.clone(), Arc::clone(&credit), Arc::clone(&gate));
         let run = actor.run(command_queue, news_queue, write_queue);
         runtime.spawn(async move {
             run.await;

@@ -3,6 +3,7 @@
 mod relayed;
 
 use super::addresses::addresses;
+use super::certificate::Certificate;
 use super::observer::Observer;
 use super::pace::ACK_DELAY;
 use super::runtime::{TunedRuntime, receive_window};
@@ -30,6 +31,7 @@ const REPLAY_WINDOW: usize = 2048;
 /// A new engine, not yet doing anything.
 pub(super) async fn engine(
     config: &Config,
+    certificate: Option<&Certificate>,
     observer: Observer,
     runtime: TunedRuntime,
 ) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
@@ -38,8 +40,12 @@ pub(super) async fn engine(
         true => Arc::new(RelayedRuntime::new(runtime)),
         false => Arc::new(runtime),
     };
+    let certificates = certificate.map(|certificate| certificate.inner.clone());
+    let configuration = RTCConfigurationBuilder::default()
+        .with_ice_servers(servers)
+        .with_certificates(certificates.into_iter().collect());
     let built = PeerConnectionBuilder::new()
-        .with_configuration(RTCConfigurationBuilder::default().with_ice_servers(servers).build())
+        .with_configuration(configuration.build())
         .with_setting_engine(settings(config))
         .with_handler(Arc::new(observer))
         .with_runtime(runtime)
