@@ -119,7 +119,11 @@ mod tests {
         let made = load_identity(&path).unwrap();
         assert_eq!(load_identity(&path).unwrap(), made);
         assert_eq!(fingerprint_of(&made).unwrap().uuid().get_version_num(), 8);
-        assert_eq!(std::fs::read_dir(folder.join("sub")).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(
+            std::fs::read_dir(folder.join("sub")).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -137,8 +141,17 @@ mod tests {
         let folder = folder("bad");
         let path = folder.join("id.pem");
         let good = generate_identity().unwrap();
-        let half = good.as_pem().split_inclusive("-----END PRIVATE KEY-----\n").next().unwrap();
-        for text in ["", "nonsense", half, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let half = good
+            .as_pem()
+            .split_inclusive("-----END PRIVATE KEY-----\n")
+            .next()
+            .unwrap();
+        for text in [
+            "",
+            "nonsense",
+            half,
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
             create(&path, text).unwrap();
             assert!(load_identity(&path).is_err(), "{text}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);

@@ -2,8 +2,8 @@
 
 use crate::rtc::{Certificate, NativeRtc};
 use crate::socket::NativeSocket;
-use crosspeer::{Config, Fingerprint, Identity, Result};
 use crosspeer::platform::{Events, Platform, RtcId, SocketId};
+use crosspeer::{Config, Fingerprint, Identity, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -110,7 +110,14 @@ impl Platform for Native {
     }
 
     fn open_rtc(&self, id: RtcId, config: &Config, events: Events) -> NativeRtc {
-        NativeRtc::spawn(&self.runtime, id, config, self.certificate.clone(), events, Running::one(&self.running))
+        NativeRtc::spawn(
+            &self.runtime,
+            id,
+            config,
+            self.certificate.clone(),
+            events,
+            Running::one(&self.running),
+        )
     }
 
     fn open_socket(&self, id: SocketId, url: &str, config: &Config, events: Events) -> NativeSocket {

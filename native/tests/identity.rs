@@ -29,7 +29,10 @@ async fn an_id_is_the_certificate_and_both_sides_verify_it() {
     let back = two.accept().await.unwrap();
     for (connection, peer) in [(&there, two.uuid()), (&back, one.uuid())] {
         assert!(connection.is_verified());
-        assert_eq!(connection.remote_fingerprint().as_ref().map(Fingerprint::uuid), Some(peer));
+        assert_eq!(
+            connection.remote_fingerprint().as_ref().map(Fingerprint::uuid),
+            Some(peer)
+        );
     }
     there.send("hello").await.unwrap();
     assert_eq!(back.recv().await.unwrap(), Message::from("hello"));

@@ -15,8 +15,9 @@ const BUDGET: u64 = 120_000;
 /// The wrapper's files, beside the module and its glue.
 const WRAPPER: [&str; 5] = ["crosspeer.js", "index.js", "index.d.ts", "node.js", "README.md"];
 /// What `crosspeer.js` imports, besides the glue: it is one file in the package.
-const BUNDLED: [&str; 6] = [
+const BUNDLED: [&str; 7] = [
     "errors.js",
+    "identity.js",
     "load.js",
     "options.js",
     "outbox.js",

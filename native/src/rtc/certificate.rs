@@ -55,7 +55,9 @@ impl Certificate {
     pub(crate) fn identity(&self) -> Result<Identity> {
         let pem = self.inner.dtls_certificate.serialize_pem().map_err(failed)?;
         // The engine writes a tag that nothing else reads.
-        Ok(Identity::from_pem(pem.replace("PRIVATE_KEY", "PRIVATE KEY").replace('\r', "")))
+        Ok(Identity::from_pem(
+            pem.replace("PRIVATE_KEY", "PRIVATE KEY").replace('\r', ""),
+        ))
     }
 }
 

@@ -57,7 +57,13 @@ impl NativeRtc {
         let (credit, gate) = (Arc::new(Credit::default()), Arc::new(Gate::default()));
         let pace = Pace::new();
         let reports = Reports { id, events, news, pace };
-        let actor = Actor::new((config, certificate), reports, writes.clone(), Arc::clone(&credit), Arc::clone(&gate));
+        let actor = Actor::new(
+            (config, certificate),
+            reports,
+            writes.clone(),
+            Arc::clone(&credit),
+            Arc::clone(&gate),
+        );
         let run = actor.run(command_queue, news_queue, write_queue);
         runtime.spawn(async move {
             run.await;
