@@ -37,6 +37,11 @@ globalThis.peer = {
     connections.set(peer, await peers.connect(peer));
   },
 
+  async identity({ peer }) {
+    const connection = await peers.connect(peer);
+    return { verified: connection.verified, fingerprint: connection.remoteFingerprint };
+  },
+
   /** The code of its end. */
   closed: async ({ peer }) => (await connections.get(peer).closed).code,
 

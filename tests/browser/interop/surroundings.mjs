@@ -75,7 +75,7 @@ class Peer {
     const process = start(t, program, args(peer.uuid), (line) => peer.#heard(JSON.parse(line)));
     peer.process = process.child;
     process.ended.then(() => peer.#waiting.forEach(({ reject }) => reject(new Error("the process has ended"))));
-    await ready;
+    peer.uuid = (await ready) ?? peer.uuid;
     return peer;
   }
 
@@ -132,6 +132,12 @@ export async function proxystore(t, relay, channels = 1) {
 
 export async function native(t, relay, channels = 1) {
   const peer = await Peer.start(t, built("native-peer"), (uuid) => [relay, uuid, channels]);
+  return Object.assign(peer, { sendsEmpty: true });
+}
+
+/** A native peer whose id is its certificate. */
+export async function keyed(t, relay) {
+  const peer = await Peer.start(t, built("native-peer"), () => [relay, "own", 1]);
   return Object.assign(peer, { sendsEmpty: true });
 }
 
