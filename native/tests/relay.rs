@@ -40,6 +40,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_displaced_peer_hears_of_it_wherever_it_waits_and_its_connections_go_on() {
     let (url, _stop, _relay) = relay_at(0).await;
+    let url = format!("{url}/?resume=ours");
     let mut same = config();
     same.uuid = Some(Uuid::new_v4());
     let first = PeerManager::join(&url, same.clone()).await.unwrap();

@@ -1,5 +1,6 @@
 //! The HTTP side: the WebSocket handshake, `/healthz`, and an explanation for everybody else.
 
+use crate::claims::Secret;
 use crate::client;
 use crate::hub::Hub;
 use axum::body::Body;
@@ -65,7 +66,8 @@ fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Respo
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
     let upgraded = hyper::upgrade::on(&mut request);
-    let owner = hub.is_owner(request.uri().query());
+    let query = request.uri().query();
+    let rights = (hub.is_owner(query), Secret::of(query));
     let hub = hub.clone();
     let refused = request.extensions_mut().remove::<Unauthorized>();
     tokio::spawn(async move {
@@ -75,7 +77,7 @@ fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Respo
                 let socket = WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
                 match refused {
                     Some(Unauthorized(reason)) => client::turn_away(hub.limits(), socket, reason).await,
-                    None => client::serve(hub, socket, remote, stranger, owner).await,
+                    None => client::serve(hub, socket, remote, stranger, rights).await,
                 }
             }
             Err(error) => debug!(?remote, "the connection broke during the WebSocket handshake: {error}"),

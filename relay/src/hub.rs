@@ -1,5 +1,6 @@
 //! All clients of one relay: the switchboard, and a mailbox for each socket.
 
+use crate::claims::{Claims, Secret};
 use crate::config::{Limits, RelayConfig};
 use crate::mailbox::Mailbox;
 use crate::strangers::{Stranger, Strangers};
@@ -13,6 +14,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 const RESERVED: &str = "This UUID belongs to the relay's owner.";
+const TAKEN: &str = "This UUID is registered by another client, which answers.";
 const SHUTTING_DOWN: &str = "The relay is shutting down.";
 
 /// A relay without a server of its own. Cheap to clone.
@@ -33,13 +35,15 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    board: Switchboard,
-    mailboxes: HashMap<ConnId, Arc<Mailbox>>,
+pub(crate) struct Inner {
+    pub(crate) board: Switchboard,
+    pub(crate) mailboxes: HashMap<ConnId, Arc<Mailbox>>,
     next: u64,
     closing: bool,
     /// A UUID that is registered by one owner only, and the key that shows it is the owner.
     reserved: Option<(Uuid, String)>,
+    /// With which secrets clients came.
+    pub(crate) claims: Claims,
     /// Who came with the key.
     owners: HashSet<ConnId>,
 }
@@ -138,13 +142,14 @@ impl Hub {
         matches!((given, &inner.reserved), (Some(given), Some((_, key))) if given == key)
     }
 
-    pub(crate) fn on_open(&self, owner: bool) -> (ConnId, Arc<Mailbox>) {
+    pub(crate) fn on_open(&self, owner: bool, secret: Option<Secret>) -> (ConnId, Arc<Mailbox>) {
         let mut inner = self.lock();
         let conn = ConnId(inner.next);
         inner.next += 1;
         let mailbox = Arc::new(Mailbox::default());
         inner.mailboxes.insert(conn, mailbox.clone());
         inner.board.on_open(conn);
+        inner.claims.put(conn, secret);
         if owner {
             inner.owners.insert(conn);
         }
@@ -161,6 +166,11 @@ impl Hub {
         let incoming = Incoming::read(text); // the longest part of it, so not under the lock
         if incoming.registers().is_some_and(|uuid| self.is_reserved(uuid, conn)) {
             return self.close(conn, close_code::FORBIDDEN, RESERVED);
+        }
+        if let Some(uuid) = incoming.registers()
+            && !self.may_claim(uuid, conn).await
+        {
+            return self.close(conn, close_code::FORBIDDEN, TAKEN);
         }
         if let Some((target, mailbox)) = self.tell(|board| board.on_incoming(conn, incoming))
             && !mailbox.wait_for_room(&self.0.limits).await
@@ -190,6 +200,7 @@ impl Hub {
         let mut inner = self.lock();
         inner.mailboxes.remove(&conn);
         inner.owners.remove(&conn);
+        inner.claims.remove(conn);
         drop(inner);
         self.tell(|board| board.on_close(conn));
         self.0.gone.notify_waiters();
@@ -217,6 +228,10 @@ impl Hub {
             }
         }
         full
+    }
+
+    pub(crate) fn with_inner<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
+        look(&mut self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

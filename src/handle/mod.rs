@@ -34,7 +34,7 @@ impl Node {
     /// A node that does nothing until its driver runs.
     fn new<P: Platform>(platform: P, mode: Mode, url: &str, config: Config) -> Result<(Self, Driver<P>)> {
         config.validate()?;
-        let url = url::usable(url)?;
+        let url = url::with_secret(&url::usable(url)?, &Uuid::new_v4().simple().to_string());
         let name = config
             .name
             .clone()
