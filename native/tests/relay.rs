@@ -46,9 +46,9 @@ async fn a_displaced_peer_hears_of_it_wherever_it_waits_and_its_connections_go_o
     let first = PeerManager::join(&url, same.clone()).await.unwrap();
     let friend = PeerManager::join(&url, config()).await.unwrap();
     let connection = soon(first.connect(friend.uuid())).await.unwrap();
-    let client = RelayClient::connect(&url, config()).await.unwrap();
     let mut as_client = config();
-    as_client.uuid = Some(client.uuid());
+    as_client.uuid = Some(Uuid::new_v4());
+    let client = RelayClient::connect(&url, as_client.clone()).await.unwrap();
 
     let waiting = (first.clone(), first.clone(), first.clone(), client.clone());
     let waiting = tokio::spawn(async move {
