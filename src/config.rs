@@ -1,5 +1,7 @@
 //! Everything that can be set, with units and defaults.
 
+mod setters;
+
 use crate::chunk::MAX_CHUNK_BYTES;
 use crate::error::Period;
 use crate::{Error, Identity, Result};
@@ -104,6 +106,18 @@ impl Default for Reconnect {
 }
 
 /// Everything that can be set. `Config::default()` is meant to be right.
+///
+/// ```
+/// use crosspeer::{Config, IceServer};
+/// use std::time::Duration;
+///
+/// let turn = IceServer::new("turn:turn.example.org:3478").with_credentials("me", "secret");
+/// let config = Config::default()
+///     .with_name("alice")
+///     .with_ice_servers([turn])
+///     .with_connect_timeout(Duration::from_secs(10));
+/// assert!(config.validate().is_ok());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {

@@ -10,6 +10,7 @@ use crate::json::{self, Members};
 use crate::platform::{SdpType, SessionDescription};
 
 mod candidate;
+mod lines;
 mod sdp;
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,7 @@ pub enum Description {
         mid: String,
     },
     /// The sender is leaving. It would end a Python peer's process, so it is not sent there.
-    Bye,
+    Withdraw,
 }
 
 /// Why a text is not a description.
@@ -79,7 +80,7 @@ impl Description {
                 json::string(candidate),
                 json::string(mid)
             ),
-            Self::Bye => r#"{"type": "bye"}"#.to_owned(),
+            Self::Withdraw => r#"{"type": "bye"}"#.to_owned(),
         }
     }
 
@@ -96,7 +97,7 @@ impl Description {
             "offer" => session(members, "offer", SdpType::Offer),
             "answer" => session(members, "answer", SdpType::Answer),
             "candidate" => candidate(members),
-            "bye" => Ok(Self::Bye),
+            "bye" => Ok(Self::Withdraw),
             other => Err(DescriptionError::UnknownType(shorten(other))),
         }
     }

@@ -1,10 +1,13 @@
 //! The only async loop: carries a router's outputs out on a platform, and feeds it what happens.
 
-use crate::handle::hub::{Answer, Call, Hub, Shared};
-use crate::link::{LinkId, State};
+use crate::mailroom::{Answer, Call, Mailroom, Shared};
 use crate::maps::{Pending, SortedMap};
+use crate::output::Output;
+use crate::output::State;
 use crate::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcId, Socket, SocketId};
-use crate::router::{Input, Output, Reply, Request, RequestId, Router};
+use crate::request::LinkId;
+use crate::request::{Reply, Request, RequestId};
+use crate::router::{Input, Router};
 use crate::{Config, Error, Result};
 use futures_channel::{mpsc, oneshot};
 use futures_util::future::{Either, FutureExt, pending};
@@ -28,7 +31,7 @@ pub struct Driver<P: Platform> {
     calls: mpsc::UnboundedReceiver<Call>,
     events: mpsc::UnboundedReceiver<Event>,
     sink: Events,
-    hub: Arc<Hub>,
+    mailroom: Arc<Mailroom>,
     answers: Pending<RequestId, oneshot::Sender<Result<Answer>>>,
     links: SortedMap<LinkId, Arc<Shared>>,
     rtcs: SortedMap<RtcId, P::Rtc>,
@@ -50,7 +53,7 @@ impl<P: Platform> Driver<P> {
         url: String,
         config: Arc<Config>,
         calls: mpsc::UnboundedReceiver<Call>,
-        hub: Arc<Hub>,
+        mailroom: Arc<Mailroom>,
     ) -> Self {
         let (sink, events) = Events::channel();
         (router.prompt, router.holds_back) = (P::PROMPT, P::HOLDS_BACK);
@@ -62,7 +65,7 @@ impl<P: Platform> Driver<P> {
             calls,
             events,
             sink,
-            hub,
+            mailroom,
             answers: Pending::default(),
             links: SortedMap::default(),
             rtcs: SortedMap::default(),
@@ -132,7 +135,7 @@ impl<P: Platform> Driver<P> {
             self.answers.push(id, answer);
         }
         if let Request::Adopt { link, .. } = request
-            && let Some(shared) = self.hub.take_adopted(link)
+            && let Some(shared) = self.mailroom.take_adopted(link)
         {
             self.links.insert(link, shared);
         }
@@ -200,13 +203,18 @@ impl<P: Platform> Driver<P> {
                         socket.close();
                     }
                 }
-                Output::RelayMessage(message) => self.hub.push_relay(message),
-                Output::Relay(state) => self.hub.set_relay(state),
+                Output::RelayMessage(message) => self.mailroom.push_relay(message),
+                Output::Relay(state) => self.mailroom.set_relay(state),
                 Output::Reply(id, result) => self.answer(id, result),
                 Output::NewLink { link, peer, incoming } => {
                     self.links.insert(
                         link,
-                        Arc::new(Shared::new(link, Some(peer), incoming, self.hub.first_claims(incoming))),
+                        Arc::new(Shared::new(
+                            link,
+                            Some(peer),
+                            incoming,
+                            self.mailroom.first_claims(incoming),
+                        )),
                     );
                 }
                 Output::State(id, state, error) => self.on_state(id, state, error),
@@ -227,7 +235,7 @@ impl<P: Platform> Driver<P> {
                 }
                 Output::Deliver(id, message) => {
                     let discarded = match self.links.get(id) {
-                        Some(shared) => self.hub.deliver(shared, message),
+                        Some(shared) => self.mailroom.deliver(shared, message),
                         None => Some(message.weight()),
                     };
                     if let Some(bytes) = discarded {
@@ -253,11 +261,11 @@ impl<P: Platform> Driver<P> {
         if let Some(shared) = self.links.get(id) {
             shared.set_state(state, error);
             if state == State::Connected {
-                self.hub.push_connected(shared);
+                self.mailroom.push_connected(shared);
             }
         }
         if ended && let Some(shared) = self.links.remove(id) {
-            self.hub.forget_connected(&shared);
+            self.mailroom.forget_connected(&shared);
             self.consumed(id, shared.take_unreported());
         }
     }
@@ -292,6 +300,6 @@ impl<P: Platform> Drop for Driver<P> {
         for shared in self.links.values() {
             shared.set_state(State::Closed, Some(error.clone()));
         }
-        self.hub.end(error);
+        self.mailroom.end(error);
     }
 }

@@ -11,7 +11,7 @@
 //!         │ requests      ▲ messages, state
 //!   driver::Driver<P: Platform>                    the one async loop; spawned by the platform's crate
 //!         │ Input         ▲ Output
-//!   router::Router                                 all links and the relay session: registration, glare, deadlines
+//!   router::Router                                 all links and the uplink to the relay: registration, glare, deadlines
 //!     └ Link                                       one peer: set-up, chunking, flow control, closing
 //!         │ RtcCommand    ▲ RtcEvent
 //!   platform::{Platform, Rtc, Socket}              webrtc-rs on tokio │ the browser │ the simulator
@@ -41,10 +41,12 @@
 //!   hand, as in ProxyStore.
 //! - [`Config`]: everything that can be set, with units and defaults. [`Error`]: what can go wrong, and what to do.
 //! - [`platform`]: what a new platform has to provide.
-//! - [`chunk`], [`reassembly`], [`description`], [`relay`]: ProxyStore's wire format.
+//! - [`description`], [`relay`]: ProxyStore's wire format.
 //! - `sim` (feature `sim`): whole worlds of peers by seed.
 #![forbid(unsafe_code)]
 
+#[doc(hidden)] // for benches and fuzz targets, as those below
+mod certificate;
 pub mod chunk;
 mod config;
 pub mod counter;
@@ -55,11 +57,18 @@ mod handle;
 mod identity;
 mod json;
 mod link;
+mod mailroom;
 mod maps;
 mod message;
+#[doc(hidden)]
+pub mod output;
 pub mod platform;
+#[doc(hidden)]
 pub mod reassembly;
 pub mod relay;
+#[doc(hidden)]
+pub mod request;
+#[doc(hidden)]
 pub mod router;
 #[cfg(any(test, feature = "sim"))]
 #[cfg_attr(test, allow(clippy::disallowed_methods))]
@@ -67,10 +76,11 @@ pub mod sim;
 pub mod transfer;
 mod wire;
 
+pub use certificate::{Fingerprint, Identity};
 pub use config::{Config, IceServer, IceTransportPolicy, Proxy, Reconnect, TlsOptions};
 pub use error::{Error, Result, Stage};
 pub use handle::{Asking, PeerConnection, PeerManager, RelayClient};
-pub use identity::{Fingerprint, Identity};
-pub use link::{LinkId, State};
 pub use message::Message;
+pub use output::State;
 pub use relay::RelayState;
+pub use request::LinkId;

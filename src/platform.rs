@@ -48,6 +48,7 @@ pub struct Receiver {
 
 /// What a peer connection is told to do.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum RtcCommand {
     /// Create the data channels `p2p-{i}-{channels}`, reliable, protocol `""`, and an offer.
     /// Answered by [`RtcEvent::LocalDescription`] once gathering is complete or its time is up.
@@ -103,6 +104,7 @@ pub const READ_AHEAD_BYTES: usize = 2 << 20;
 
 /// What a peer connection reports.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum RtcEvent {
     /// The local description, complete with candidates, as the engine wrote it.
     LocalDescription(SessionDescription),
@@ -155,6 +157,7 @@ pub enum RtcEvent {
 
 /// What a WebSocket reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SocketEvent {
     /// The handshake succeeded.
     Open,
@@ -178,6 +181,7 @@ pub enum SocketEvent {
 
 /// Anything a platform reports.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Event {
     /// From a peer connection.
     Rtc(RtcId, RtcEvent),

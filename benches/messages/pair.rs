@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use crosspeer::description::ice_ufrag;
+use crosspeer::output::Output;
 use crosspeer::platform::{Event, RtcCommand, RtcEvent, RtcId, SdpType, SessionDescription, SocketEvent, SocketId};
 use crosspeer::relay::{ConnId, Registration, Switchboard, SwitchboardOutput};
-use crosspeer::router::{Input, Mode, Output, Request, RequestId, Router, Target};
+use crosspeer::request::{Request, RequestId, Target};
+use crosspeer::router::{Input, Mode, Router};
 use crosspeer::{Config, LinkId, Message};
 use std::collections::HashMap;
 use uuid::Uuid;

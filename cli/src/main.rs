@@ -6,6 +6,7 @@ mod echo;
 mod failure;
 mod intake;
 mod net;
+mod outlet;
 mod output;
 mod ping;
 mod receive;

@@ -130,6 +130,15 @@ impl Output {
         );
     }
 
+    /// Something was not sent, and why.
+    pub(crate) fn not_sent(&self, name: &str, code: StopCode, reason: &str) {
+        let code = code.as_str();
+        self.detail(
+            json!({"type": "not-sent", "name": name, "code": code, "reason": reason}),
+            format_args!("not sent: {}: {code} ({reason})", name_for_people(name)),
+        );
+    }
+
     /// For programs only.
     pub(crate) fn event_json(&self, event: Value) {
         if self.json {

@@ -47,11 +47,15 @@ mod platform;
 mod proxy;
 mod route;
 mod rtc;
+mod running;
 mod socket;
 mod target;
 mod tls;
 
-pub use crosspeer::{Config, Error, Fingerprint, Identity, Message, PeerConnection, Proxy, RelayState, Result, State};
+pub use crosspeer::{
+    Config, Error, Fingerprint, IceServer, IceTransportPolicy, Identity, Message, PeerConnection, Proxy, Reconnect,
+    RelayState, Result, Stage, State, TlsOptions,
+};
 pub use handle::{PeerManager, RelayClient};
 pub use identity::{fingerprint_of, generate_identity, load_identity};
 pub use platform::Native;

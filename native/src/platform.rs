@@ -1,54 +1,17 @@
 //! What the common code's driver needs of a machine with tokio.
 
 use crate::rtc::{Certificate, NativeRtc};
+use crate::running::Running;
 use crate::socket::NativeSocket;
 use crosspeer::platform::{Events, Platform, RtcId, SocketId};
 use crosspeer::{Config, Fingerprint, Identity, Result};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use web_time::Instant;
 
 /// The longest that the engine is given to tell peers that a connection has ended.
 const GOODBYE: Duration = Duration::from_secs(2);
-
-/// How many peer connections have not ended yet.
-#[derive(Debug, Default)]
-struct Running {
-    count: AtomicUsize,
-    fewer: Notify,
-}
-
-impl Running {
-    fn one(this: &Arc<Self>) -> OneRunning {
-        this.count.fetch_add(1, Relaxed);
-        OneRunning(Arc::clone(this))
-    }
-
-    async fn none(&self) {
-        loop {
-            let mut fewer = std::pin::pin!(self.fewer.notified());
-            fewer.as_mut().enable();
-            if self.count.load(Relaxed) == 0 {
-                return;
-            }
-            fewer.await;
-        }
-    }
-}
-
-/// Held by the task of a peer connection to its end.
-#[derive(Debug)]
-pub(crate) struct OneRunning(Arc<Running>);
-
-impl Drop for OneRunning {
-    fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Relaxed);
-        self.0.fewer.notify_waiters();
-    }
-}
 
 /// The native platform: tokio, the `webrtc` crate, tokio-tungstenite. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -3,14 +3,12 @@
 //! A client may come with `resume=…` in its URL's query, a secret of its own choice that it says again whenever it comes
 //! back. Those without one, as ProxyStore's, are replaced by whoever comes next.
 
-use crate::hub::Hub;
 use crosspeer::relay::ConnId;
 use std::collections::HashMap;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// How long the present owner has to answer a ping.
-const ANSWER: Duration = Duration::from_secs(1);
+pub(crate) const ANSWER: Duration = Duration::from_secs(1);
 /// Bytes of the longest secret; longer ones do not count.
 const MAX_SECRET: usize = 128;
 
@@ -46,23 +44,9 @@ impl Claims {
     }
 
     /// Whether this client has what the other one had, which had something.
-    fn may_replace(&self, newcomer: ConnId, present: ConnId) -> bool {
+    pub(crate) fn may_replace(&self, newcomer: ConnId, present: ConnId) -> bool {
         self.0
             .get(&present)
             .is_none_or(|secret| self.0.get(&newcomer) == Some(secret))
-    }
-}
-
-impl Hub {
-    /// Whether this client may have this UUID. Asks the one that has it for a sign of life, if need be.
-    pub(crate) async fn may_claim(&self, uuid: Uuid, newcomer: ConnId) -> bool {
-        let holder = self.with_inner(|inner| {
-            let present = inner.board.holder(uuid).filter(|present| *present != newcomer)?;
-            let mailbox = inner.mailboxes.get(&present)?.clone();
-            (!inner.claims.may_replace(newcomer, present)).then_some((present, mailbox))
-        });
-        let Some((present, mailbox)) = holder else { return true };
-        tracing::info!(conn = newcomer.0, %uuid, present = present.0, "another client claims this UUID");
-        tokio::time::timeout(ANSWER, mailbox.answered()).await.is_err()
     }
 }

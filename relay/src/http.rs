@@ -3,8 +3,9 @@
 use crate::claims::Secret;
 use crate::client;
 use crate::hub::Hub;
+use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, UPGRADE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -27,6 +28,20 @@ pub struct Unauthorized(
     /// The close reason, at most 123 bytes.
     pub &'static str,
 );
+
+impl Hub {
+    /// Routes for a server of your own: merge it, nest it, or use it as a fallback.
+    ///
+    /// At any path, a WebSocket request becomes a client, `GET …/healthz` says how it goes, and anything else is 426.
+    pub fn router(&self) -> Router {
+        Router::new().fallback(route).with_state(self.clone())
+    }
+}
+
+async fn route(State(hub): State<Hub>, request: Request) -> Response {
+    let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    answer(&hub, request, remote)
+}
 
 /// Answers any request.
 pub(crate) fn answer(hub: &Hub, request: Request, remote: Option<SocketAddr>) -> Response {

@@ -1,14 +1,12 @@
 //! All clients of one relay: the switchboard, and a mailbox for each socket.
 
-use crate::claims::{Claims, Secret};
+use crate::claims::{self, Claims, Secret};
 use crate::config::{Limits, RelayConfig};
 use crate::mailbox::Mailbox;
 use crate::strangers::{Stranger, Strangers};
-use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
 use crosspeer::relay::{ConnId, Incoming, MAX_FRAME_BYTES, Switchboard, SwitchboardOutput, close_code};
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -35,15 +33,15 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Inner {
-    pub(crate) board: Switchboard,
-    pub(crate) mailboxes: HashMap<ConnId, Arc<Mailbox>>,
+struct Inner {
+    board: Switchboard,
+    mailboxes: HashMap<ConnId, Arc<Mailbox>>,
     next: u64,
     closing: bool,
     /// A UUID that is registered by one owner only, and the key that shows it is the owner.
     reserved: Option<(Uuid, String)>,
     /// With which secrets clients came.
-    pub(crate) claims: Claims,
+    claims: Claims,
     /// Who came with the key.
     owners: HashSet<ConnId>,
 }
@@ -63,13 +61,6 @@ impl Hub {
             gone: Notify::new(),
             strangers: Strangers::default(),
         }))
-    }
-
-    /// Routes for a server of your own: merge it, nest it, or use it as a fallback.
-    ///
-    /// At any path, a WebSocket request becomes a client, `GET …/healthz` says how it goes, and anything else is 426.
-    pub fn router(&self) -> Router {
-        Router::new().fallback(answer).with_state(self.clone())
     }
 
     /// From now on only clients whose URL has `key=…` with this key (URL-safe characters only) in its query may register
@@ -183,6 +174,19 @@ impl Hub {
         }
     }
 
+    /// Whether this client may have this UUID. Asks the one that has it for a sign of life, if need be.
+    async fn may_claim(&self, uuid: Uuid, newcomer: ConnId) -> bool {
+        let contested = {
+            let inner = self.lock();
+            let present = inner.board.holder(uuid).filter(|present| *present != newcomer);
+            let present = present.filter(|present| !inner.claims.may_replace(newcomer, *present));
+            present.and_then(|present| inner.mailboxes.get(&present).cloned())
+        };
+        let Some(mailbox) = contested else { return true };
+        tracing::info!(conn = newcomer.0, %uuid, "another client claims this UUID");
+        tokio::time::timeout(claims::ANSWER, mailbox.answered()).await.is_err()
+    }
+
     fn is_reserved(&self, uuid: Uuid, conn: ConnId) -> bool {
         let inner = self.lock();
         inner.reserved.as_ref().is_some_and(|(reserved, _)| *reserved == uuid) && !inner.owners.contains(&conn)
@@ -230,16 +234,7 @@ impl Hub {
         full
     }
 
-    pub(crate) fn with_inner<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
-        look(&mut self.lock())
-    }
-
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn answer(State(hub): State<Hub>, request: Request) -> axum::response::Response {
-    let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    crate::http::answer(&hub, request, remote)
 }

@@ -1,6 +1,7 @@
 //! Reading and mending SDP, line by line. Lines may end in LF or CRLF; what is written ends in CRLF.
 
 use super::candidate::{MAX_CANDIDATES, is_usable_candidate};
+use super::lines::{lines, session_lines};
 use super::words::{Words, is_words_line};
 
 /// Bytes of the largest data-channel message we say we accept, as aiortc and Chromium do. ProxyStore needs 131,090 or
@@ -138,14 +139,6 @@ pub fn candidates(sdp: &str) -> impl Iterator<Item = &str> {
 
 const MAX_MESSAGE_SIZE_ATTRIBUTE: &str = "a=max-message-size:";
 
-/// The lines before the first media section.
-pub(super) fn session_lines(sdp: &str) -> Vec<&str> {
-    let mut lines = lines(sdp);
-    let end = lines.iter().position(|line| line.starts_with("m="));
-    lines.truncate(end.unwrap_or(lines.len()));
-    lines
-}
-
 /// The lines of the first data section, from its `m=`.
 fn data_lines(sdp: &str) -> Vec<&str> {
     let mut lines = lines(sdp);
@@ -154,14 +147,6 @@ fn data_lines(sdp: &str) -> Vec<&str> {
     let end = lines.iter().skip(1).position(|line| line.starts_with("m="));
     lines.truncate(end.map_or(lines.len(), |end| end + 1));
     lines
-}
-
-/// As a list: each chain of iterators would be code of its own, which pages have to download.
-fn lines(sdp: &str) -> Vec<&str> {
-    sdp.split('\n')
-        .map(|line| line.trim_end_matches('\r'))
-        .filter(|line| !line.is_empty())
-        .collect()
 }
 
 /// What follows this prefix in the first line that has it.

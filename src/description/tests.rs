@@ -71,7 +71,7 @@ fn descriptions_are_written_and_read_as_aiortc_writes_them() {
             candidate,
             r#"{"candidate": "candidate:abc 1 udp 2130706431 192.0.2.2 5000 typ host", "id": "0", "label": 0, "type": "candidate"}"#,
         ),
-        (Description::Bye, r#"{"type": "bye"}"#),
+        (Description::Withdraw, r#"{"type": "bye"}"#),
     ];
     for (description, text) in golden {
         assert_eq!(description.encode(), text);

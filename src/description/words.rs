@@ -103,7 +103,7 @@ impl<S: AsRef<str>> FromIterator<S> for Words {
 
 /// The line of words of an SDP, if it has one that counts.
 pub(crate) fn words_line(sdp: &str) -> Option<&str> {
-    let lines = super::sdp::session_lines(sdp).into_iter();
+    let lines = super::lines::session_lines(sdp).into_iter();
     let line = lines.into_iter().find(|line| is_words_line(line))?;
     (line.len() <= MAX_LINE_BYTES).then_some(line)
 }

@@ -1,8 +1,8 @@
 //! One request of a handle, as a future. There is one kind for all requests: every further kind of future is code of its
 //! own, which pages have to download.
 
-use super::hub::{Answer, Caller, Shared};
-use crate::router::{Request, RequestId};
+use crate::mailroom::{Answer, Caller, Shared};
+use crate::request::{Request, RequestId};
 use crate::{Error, Result};
 use futures_channel::oneshot;
 use std::future::Future;
@@ -97,7 +97,7 @@ impl std::fmt::Debug for Asking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handle::hub::Call;
+    use crate::mailroom::Call;
     use futures_channel::mpsc::UnboundedReceiver;
     use futures_util::FutureExt;
 

@@ -4,7 +4,8 @@ use super::{Asking, Node};
 use crate::driver::Driver;
 use crate::platform::Platform;
 use crate::relay::PeerConnectionMessage;
-use crate::router::{Mode, Request};
+use crate::request::Request;
+use crate::router::Mode;
 use crate::{Config, RelayState, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,17 +59,17 @@ impl RelayClient {
 
     /// Whether the relay has this client registered now.
     pub fn is_registered(&self) -> bool {
-        self.node.hub.is_registered()
+        self.node.mailroom.is_registered()
     }
 
     /// Whether the relay has this client registered now, and if not, why.
     pub fn relay_state(&self) -> RelayState {
-        self.node.hub.relay_state()
+        self.node.mailroom.relay_state()
     }
 
     /// Ends with the relay's state once it is another than `seen`: tells when the relay is lost, back, or gone for good.
     pub async fn relay_changed(&self, seen: &RelayState) -> RelayState {
-        self.node.hub.relay_changed(seen.clone()).await
+        self.node.mailroom.relay_changed(seen.clone()).await
     }
 
     /// Tries the relay at once if it is away, instead of when the wait between two attempts is over; for a button of that
@@ -104,7 +105,7 @@ impl RelayClient {
     /// [`crate::Error::Closed`] after [`RelayClient::close`], [`crate::Error::Displaced`] or
     /// [`crate::Error::RelayRefused`] when the relay has refused for good.
     pub async fn recv(&self) -> Result<PeerConnectionMessage> {
-        self.node.hub.recv_relay().await
+        self.node.mailroom.recv_relay().await
     }
 
     /// Leaves the relay. Connections that are up go on.

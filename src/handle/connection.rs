@@ -1,13 +1,14 @@
 //! One peer's own stream of messages.
 
-use super::hub::{Answer, Caller, Hub, Shared};
 use super::{Asking, Node, RelayClient};
 use crate::config::check_channels;
 use crate::counter::Statistics;
-use crate::link::{LinkId, State};
+use crate::mailroom::{Answer, Caller, Mailroom, Shared};
+use crate::output::State;
 use crate::platform::RtcId;
 use crate::relay::PeerConnectionMessage;
-use crate::router::{Request, Target};
+use crate::request::LinkId;
+use crate::request::{Request, Target};
 use crate::{Error, Fingerprint, Message, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +26,7 @@ pub struct PeerConnection {
 
 struct Inner {
     caller: Caller,
-    hub: Arc<Hub>,
+    mailroom: Arc<Mailroom>,
     shared: Arc<Shared>,
     timeout: Duration,
     max_message_bytes: u64,
@@ -54,7 +55,7 @@ impl PeerConnection {
         let link = LinkId(client.next_link());
         let node = client.node();
         let shared = Arc::new(Shared::new(link, None, false, 1));
-        node.hub.adopt(shared.clone());
+        node.mailroom.adopt(shared.clone());
         node.caller.tell(Request::Adopt { link, channels });
         Ok(Self {
             inner: Arc::new(Inner::new(node, shared, Origin::ByHand)),
@@ -143,7 +144,10 @@ impl PeerConnection {
     /// Why the connection ended, once everything received before has been taken.
     pub async fn recv(&self) -> Result<Message> {
         self.inner.claim();
-        self.inner.hub.recv_from(&self.inner.shared, &self.inner.caller).await
+        self.inner
+            .mailroom
+            .recv_from(&self.inner.shared, &self.inner.caller)
+            .await
     }
 
     /// Where it stands.
@@ -248,7 +252,7 @@ impl Inner {
     fn new(node: &Node, shared: Arc<Shared>, origin: Origin) -> Self {
         Self {
             caller: node.caller.clone(),
-            hub: node.hub.clone(),
+            mailroom: node.mailroom.clone(),
             shared,
             timeout: node.config.connect_timeout,
             max_message_bytes: node.config.max_message_bytes,
@@ -259,7 +263,7 @@ impl Inner {
 
     fn claim(&self) {
         if !self.claimed.swap(true, Ordering::AcqRel) {
-            self.hub.claim(&self.shared);
+            self.mailroom.claim(&self.shared);
         }
     }
 }
@@ -272,7 +276,7 @@ impl Drop for Inner {
                 self.caller.tell(Request::Forget(link));
                 self.caller.tell(Request::Consumed { link, bytes });
             }
-            Origin::Managed if *self.claimed.get_mut() => self.hub.release(&self.shared),
+            Origin::Managed if *self.claimed.get_mut() => self.mailroom.release(&self.shared),
             Origin::Managed => {}
         }
     }

@@ -1,11 +1,12 @@
 //! Many peers under one id.
 
 use super::connection::PeerConnection;
-use super::hub::Answer;
 use super::{Asking, Node};
 use crate::driver::Driver;
+use crate::mailroom::Answer;
 use crate::platform::Platform;
-use crate::router::{Mode, Request, Target};
+use crate::request::{Request, Target};
+use crate::router::Mode;
 use crate::{Config, Message, RelayState, Result};
 use std::time::Duration;
 use uuid::Uuid;
@@ -50,17 +51,17 @@ impl PeerManager {
 
     /// Whether the relay has this peer registered now. Open connections do not need it.
     pub fn is_registered(&self) -> bool {
-        self.node.hub.is_registered()
+        self.node.mailroom.is_registered()
     }
 
     /// Whether the relay has this peer registered now, and if not, why.
     pub fn relay_state(&self) -> RelayState {
-        self.node.hub.relay_state()
+        self.node.mailroom.relay_state()
     }
 
     /// Ends with the relay's state once it is another than `seen`: tells when the relay is lost, back, or gone for good.
     pub async fn relay_changed(&self, seen: &RelayState) -> RelayState {
-        self.node.hub.relay_changed(seen.clone()).await
+        self.node.mailroom.relay_changed(seen.clone()).await
     }
 
     /// Tries the relay at once if it is away, instead of when the wait between two attempts is over; for a button of that
@@ -116,7 +117,7 @@ impl PeerManager {
     /// good, [`crate::Error::Displaced`] or [`crate::Error::RelayRefused`], after what had come before: connections that
     /// are up go on, and are read by their own [`PeerConnection::recv`] ([`PeerManager::connect`] gives them).
     pub async fn recv(&self) -> Result<(Uuid, Message)> {
-        self.node.hub.recv(&self.node.caller).await
+        self.node.mailroom.recv(&self.node.caller).await
     }
 
     /// [`PeerManager::recv`] that goes on when the relay has ended for good: what is connected then still sends.
@@ -124,7 +125,7 @@ impl PeerManager {
     /// # Errors
     /// [`crate::Error::Closed`] after [`PeerManager::close`].
     pub async fn recv_to_the_end(&self) -> Result<(Uuid, Message)> {
-        self.node.hub.recv_to_the_end(&self.node.caller).await
+        self.node.mailroom.recv_to_the_end(&self.node.caller).await
     }
 
     /// The connection to a peer, made if there is none, once it is up.
@@ -152,7 +153,7 @@ impl PeerManager {
     /// [`crate::Error::Closed`] after [`PeerManager::close`], [`crate::Error::Displaced`] or
     /// [`crate::Error::RelayRefused`] once the relay has gone for good. Connections that are up go on.
     pub async fn accept(&self) -> Result<PeerConnection> {
-        let shared = self.node.hub.accept().await?;
+        let shared = self.node.mailroom.accept().await?;
         Ok(PeerConnection::accepted(&self.node, shared))
     }
 
@@ -163,13 +164,13 @@ impl PeerManager {
     /// # Errors
     /// As [`PeerManager::accept`].
     pub async fn next_incoming(&self) -> Result<PeerConnection> {
-        let shared = self.node.hub.next_incoming().await?;
+        let shared = self.node.mailroom.next_incoming().await?;
         Ok(PeerConnection::managed(&self.node, shared))
     }
 
     /// The connections that are up now, whoever has made them.
     pub fn connections(&self) -> Vec<PeerConnection> {
-        let connected = self.node.hub.connected().into_iter();
+        let connected = self.node.mailroom.connected().into_iter();
         connected
             .map(|shared| PeerConnection::managed(&self.node, shared))
             .collect()
@@ -199,7 +200,7 @@ impl PeerManager {
     pub async fn close(&self) -> Result<()> {
         self.node.ask(Request::CloseAll).closing().await?;
         // The program may end now: only when the driver is through, every peer has been told.
-        self.node.hub.ended().await;
+        self.node.mailroom.ended().await;
         Ok(())
     }
 }

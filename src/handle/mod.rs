@@ -4,7 +4,6 @@
 mod asking;
 mod client;
 mod connection;
-pub(crate) mod hub;
 mod manager;
 
 pub use asking::Asking;
@@ -13,11 +12,12 @@ pub use connection::PeerConnection;
 pub use manager::PeerManager;
 
 use crate::driver::Driver;
+use crate::mailroom::{Caller, Mailroom};
 use crate::platform::Platform;
 use crate::relay::{MAX_NAME_BYTES, Registration, url};
-use crate::router::{Mode, Request, Router};
+use crate::request::Request;
+use crate::router::{Mode, Router};
 use crate::{Config, Error, Fingerprint, Result, identity};
-use hub::{Caller, Hub};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ use uuid::Uuid;
 #[derive(Clone)]
 struct Node {
     caller: Caller,
-    hub: Arc<Hub>,
+    mailroom: Arc<Mailroom>,
     me: Arc<Registration>,
     config: Arc<Config>,
 }
@@ -45,14 +45,14 @@ impl Node {
             uuid: own_id(config.uuid, platform.fingerprint())?,
         };
         let (caller, calls) = Caller::channel();
-        let hub = Arc::new(Hub::new(config.receive_buffer_bytes));
+        let mailroom = Arc::new(Mailroom::new(config.receive_buffer_bytes));
         let config = Arc::new(config);
         let router = Router::new(mode, &url, me.clone(), config.clone(), fastrand::u64(..));
-        let driver = Driver::new(platform, router, url, config.clone(), calls, hub.clone());
+        let driver = Driver::new(platform, router, url, config.clone(), calls, mailroom.clone());
         Ok((
             Self {
                 caller,
-                hub,
+                mailroom,
                 me: Arc::new(me),
                 config,
             },

@@ -5,36 +5,10 @@
 //! connected, so that nothing else of a description can be changed either. Ids that are not made so (random ones, as
 //! ProxyStore's) go on as they are, and are not verified.
 
-mod fingerprint;
-
-pub use fingerprint::Fingerprint;
-
+use crate::certificate::Fingerprint;
 use crate::description::{self, Words};
 use crate::{Error, Result};
 use uuid::Uuid;
-
-/// The text of an identity file: a certificate and its private key, as PEM. What a platform makes of it is its own.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Identity(String);
-
-impl Identity {
-    /// From PEM text, which the platform reads when it is opened.
-    pub fn from_pem(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The PEM text. It has the private key in it.
-    pub fn as_pem(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Identity {
-    /// Without the private key.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Identity(…)")
-    }
-}
 
 /// Whether an id says which certificate its peer has: whether it is of version 8, which nothing else makes.
 pub(crate) fn is_key(id: Uuid) -> bool {

@@ -74,9 +74,11 @@ impl Link {
 mod tests {
     use crate::Config;
     use crate::description::Description;
+    use crate::output::Output;
     use crate::platform::{Event, RtcEvent, RtcId, SdpType, SessionDescription, SocketEvent, SocketId};
     use crate::relay::{DescriptionType, PeerConnectionMessage, Registration, RelayMessage};
-    use crate::router::{Input, Mode, Output, Request, RequestId, Router, Target};
+    use crate::request::{Request, RequestId, Target};
+    use crate::router::{Input, Mode, Router};
     use uuid::Uuid;
     use web_time::Instant;
 

@@ -21,8 +21,9 @@ pub(crate) use outbox::Outgoing;
 
 use crate::error::Period;
 use crate::maps::SortedMap;
+use crate::output::{Output, State};
 use crate::platform::{RtcCommand, RtcId};
-use crate::router::{Output, Reply, RequestId};
+use crate::request::{LinkId, Reply, RequestId};
 use crate::{Config, Error, Stage};
 use inbox::Inbox;
 use lanes::Lanes;
@@ -31,44 +32,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use uuid::Uuid;
 use web_time::Instant;
-
-/// A connection, for as long as the program runs; never used again for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LinkId(pub u64);
-
-/// Where a connection stands, in WebRTC's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Nothing has happened yet.
-    New,
-    /// Being set up.
-    Connecting,
-    /// Messages flow.
-    Connected,
-    /// Closed in good order, by either side.
-    Closed,
-    /// Could not be set up, or broke.
-    Failed,
-}
-
-impl State {
-    /// Its name, as WebRTC's.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Closed => "closed",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// What a link needs of its surroundings for one step.
 pub(crate) struct Context<'a> {
@@ -117,7 +80,7 @@ pub(crate) struct Link {
     /// Offers and answers are carried by the user: nothing is tried again here.
     by_hand: bool,
     /// The peer, of our own kind, has answered and is not told by the transport that this attempt has ended.
-    pub(crate) owes_bye: bool,
+    pub(crate) owes_withdrawal: bool,
     /// The user's handle is gone.
     pub(crate) forgotten: bool,
     candidates: usize,
@@ -174,7 +137,7 @@ impl Link {
             peer,
             channels,
             by_hand: peer.is_none(),
-            owes_bye: false,
+            owes_withdrawal: false,
             forgotten: false,
             candidates: 0,
             withheld: candidates::Withheld::default(),
@@ -271,7 +234,7 @@ impl Link {
             return;
         }
         self.drop_rtcs(cx);
-        self.owes_bye = self.phase == Phase::Establishing && !self.is_answerer() && self.agreed.crosspeer;
+        self.owes_withdrawal = self.phase == Phase::Establishing && !self.is_answerer() && self.agreed.crosspeer;
         self.phase = Phase::Ended;
         self.ended = Some(error.clone());
         self.signal = None;

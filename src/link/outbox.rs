@@ -3,7 +3,7 @@
 use super::lanes::{Piece, Slot, next_piece};
 use crate::chunk::Splitter;
 use crate::counter::StreamIds;
-use crate::router::RequestId;
+use crate::request::RequestId;
 use crate::{Error, Message};
 use std::collections::VecDeque;
 use std::time::Duration;

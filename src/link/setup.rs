@@ -3,12 +3,14 @@
 use super::candidates::Withheld;
 use super::credit::{self, Credit};
 use super::lanes::MAY_BE_SEVERAL;
-use super::{Context, Link, Phase, Signal, State};
+use super::{Context, Link, Phase, Signal};
 use crate::chunk::{HEADER_BYTES, PROXYSTORE_CHUNK_BYTES};
 use crate::description::{self, Description, Words};
 use crate::json;
+use crate::output::Output;
+use crate::output::State;
 use crate::platform::{Receiver, RtcCommand, SdpType, SessionDescription};
-use crate::router::{Output, Reply};
+use crate::request::Reply;
 use crate::wire::word;
 use crate::{Config, Error, Stage, identity};
 
@@ -31,7 +33,7 @@ pub(super) struct Agreed {
     /// Messages are delivered in the order sent.
     pub(super) ordered: bool,
     /// Closing is announced and acknowledged.
-    pub(super) bye: bool,
+    pub(super) close: bool,
     max_payload: usize,
     /// Of each lane.
     pub(super) to: Receiver,
@@ -53,7 +55,11 @@ impl Agreed {
         let words = Words::parse(remote);
         let has = |word| words.as_ref().is_some_and(|words| words.contains(word));
         let crosspeer = words.is_some();
-        let (ordered, bye, prompt) = (config.ordered && has(word::ORDERED), has(word::BYE), has(word::PROMPT));
+        let (ordered, close, prompt) = (
+            config.ordered && has(word::ORDERED),
+            has(word::CLOSE),
+            has(word::PROMPT),
+        );
         let number = |word| words.as_ref()?.get(word)?.parse::<u64>().ok();
         let credit = number(word::CREDIT).filter(|_| !(own_holds && has(word::HOLDS)));
         let lanes = number(word::LANES).filter(|_| MAY_BE_SEVERAL && credit.is_none());
@@ -70,10 +76,10 @@ impl Agreed {
             crosspeer,
             confirms: config.confirms && has(word::CONFIRMS),
             ordered,
-            bye,
+            close,
             // What is sent again can be told from what is new only in order.
             lanes: lanes
-                .filter(|_| ordered && bye)
+                .filter(|_| ordered && close)
                 .unwrap_or(1)
                 .min(usize::from(*config.lanes.end()))
                 .max(1),
@@ -179,7 +185,7 @@ impl Link {
 
     fn words(&self, cx: &Context<'_>, offer: bool) -> Words {
         let mut words = Words::new();
-        words.insert(word::BYE);
+        words.insert(word::CLOSE);
         words.insert(word::SEAL);
         if cx.config.confirms {
             words.insert(word::CONFIRMS);
@@ -331,7 +337,7 @@ impl Link {
     }
 
     /// The peer, of our own kind, has given up the attempt that we answered.
-    pub(crate) fn on_bye(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn on_withdrawn(&mut self, cx: &mut Context<'_>) {
         if self.state() != State::Connecting || !self.is_answerer() || !self.agreed.crosspeer {
             return;
         }

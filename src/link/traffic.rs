@@ -9,9 +9,10 @@ use super::{Context, Link, Phase};
 use crate::chunk::{Frame, HEADER_BYTES, Header, Kind};
 use crate::counter::Statistics;
 use crate::error::Period;
+use crate::output::Output;
 use crate::platform::{RtcCommand, RtcEvent, RtcId};
-use crate::router::{Output, Reply, RequestId};
-use crate::wire::control::{BYE, BYE_ACK, CREDIT};
+use crate::request::{Reply, RequestId};
+use crate::wire::control::{CLOSE, CLOSE_ACK, CREDIT};
 use crate::{Error, Stage};
 use bytes::Bytes;
 use std::time::Duration;
@@ -123,7 +124,7 @@ impl Link {
     }
 
     fn pay_credit(&mut self, cx: &mut Context<'_>) {
-        let closing = self.close.said && self.agreed.bye;
+        let closing = self.close.said && self.agreed.close;
         let behind = self.inbox.is_behind(cx.now, closing);
         if !behind {
             self.acknowledge_withheld(cx);
@@ -150,8 +151,8 @@ impl Link {
             return self.pump(cx);
         }
         match (frame.header.stream_id, frame.payload.as_ref().try_into()) {
-            (BYE, Ok(count)) => self.close.heard = Some(u32::from_be_bytes(count)),
-            (BYE_ACK, Ok(count)) if self.close.said => {
+            (CLOSE, Ok(count)) => self.close.heard = Some(u32::from_be_bytes(count)),
+            (CLOSE_ACK, Ok(count)) if self.close.said => {
                 let count = u32::from_be_bytes(count);
                 self.close.acknowledged = Some(count);
                 self.acknowledge(cx); // the peer waits for nothing else
@@ -194,8 +195,8 @@ impl Link {
         if self.close.asked && !self.close.said && self.outbox.is_empty() {
             self.phase = Phase::Closing;
             self.close.said = true;
-            match self.agreed.bye {
-                true => self.control(cx, BYE, &self.outbox.next_stream_id().to_be_bytes()),
+            match self.agreed.close {
+                true => self.control(cx, CLOSE, &self.outbox.next_stream_id().to_be_bytes()),
                 false => self.command(cx, RtcCommand::Flush),
             }
         }
@@ -204,7 +205,7 @@ impl Link {
         if all_heard && !self.close.answered && (self.close.said || !self.close.asked) {
             self.close.answered = true;
             self.hear_out(cx);
-            self.control(cx, BYE_ACK, &self.outbox.next_stream_id().to_be_bytes());
+            self.control(cx, CLOSE_ACK, &self.outbox.next_stream_id().to_be_bytes());
         }
         let settled = self.is_settled();
         if settled && self.lanes.count() > 1 {
@@ -250,7 +251,7 @@ impl Link {
     }
 
     fn on_flushed(&mut self, cx: &mut Context<'_>) {
-        if self.close.flushing || (self.close.said && !self.agreed.bye) {
+        if self.close.flushing || (self.close.said && !self.agreed.close) {
             self.close.flushed = true;
             self.end(cx, Error::closed("this side closed the connection"));
         }

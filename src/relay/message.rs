@@ -1,13 +1,8 @@
 //! The three JSON messages of the relay.
 
-use super::wire::{Envelope, Frame, Object};
+use super::wire::{DecodeError, Envelope, Frame, Object};
 use crate::json;
 use uuid::Uuid;
-
-/// Why a text is not a relay message.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a relay message: {0}")]
-pub struct DecodeError(pub String);
 
 /// `relay_registration`: a client asks to be known.
 #[derive(Debug, Clone, PartialEq, Eq)]

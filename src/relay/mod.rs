@@ -1,22 +1,23 @@
 //! The relay's protocol: its messages, its client side and its server side, all without sockets.
 //!
 //! A relay knows its clients by UUID and carries session descriptions between them, as JSON in WebSocket text frames.
-//! [`RelayMessage`] is what is said, [`Session`] is a client's part (register, try again), [`Switchboard`] is the
+//! [`RelayMessage`] is what is said, [`Uplink`] is a client's part (register, try again), [`Switchboard`] is the
 //! server's (register, forward, refuse). All three are ProxyStore's, byte for byte, without its faults.
 
 mod message;
-mod session;
 mod state;
 mod switchboard;
+mod uplink;
 pub(crate) mod url;
 mod wire;
 
-pub use message::{DecodeError, DescriptionType, PeerConnectionMessage, Registration, RelayMessage, Response};
-pub use session::{Session, SessionOutput};
+pub use message::{DescriptionType, PeerConnectionMessage, Registration, RelayMessage, Response};
 pub use state::RelayState;
 pub use switchboard::{ConnId, Incoming, MAX_NAME_BYTES, Switchboard, SwitchboardOutput, close_code};
+#[doc(hidden)] // for the fuzz targets
+pub use uplink::{Uplink, UplinkOutput};
 pub use url::refused_in_page;
-pub use wire::parse_uuid;
+pub use wire::{DecodeError, parse_uuid};
 
 /// Bytes of the largest WebSocket message that a relay or a client takes: ProxyStore's (1 MiB, from `websockets`).
 pub const MAX_FRAME_BYTES: usize = 1 << 20;

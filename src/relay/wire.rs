@@ -3,9 +3,13 @@
 //! A [`Frame`] is checked for its shape (type, fields, UUIDs) and nothing else: like ProxyStore's relay, it keeps values of
 //! other types than expected as they came, so that the relay passes on what it need not understand.
 
-use super::message::DecodeError;
 use crate::json::{self, Members, write_string};
 use uuid::Uuid;
+
+/// Why a text is not a relay message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a relay message: {0}")]
+pub struct DecodeError(pub String);
 
 /// A relay message whose values are still the sender's JSON.
 #[derive(Debug)]

@@ -4,8 +4,10 @@
 
 use super::Router;
 use crate::description::Description;
-use crate::link::{Link, LinkId, State};
+use crate::link::Link;
+use crate::output::State;
 use crate::platform::{SdpType, SessionDescription};
+use crate::request::LinkId;
 use crate::{Error, Fingerprint, Result, identity};
 use uuid::Uuid;
 use web_time::Instant;

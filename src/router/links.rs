@@ -1,6 +1,7 @@
 //! The links of a router, by id.
 
-use crate::link::{Link, LinkId};
+use crate::link::Link;
+use crate::request::LinkId;
 
 /// A map from ids, in whose order it is walked. Ids ascend, so a new link's place is the end. For the thousands that there
 /// can be, a list is as fast as a tree, and it is less code for pages to download.

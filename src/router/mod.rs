@@ -1,4 +1,4 @@
-//! All connections of one peer and its relay session, without IO: told the time and what happened, it answers with
+//! All connections of one peer and its way to the relay, without IO: told the time and what happened, it answers with
 //! what to do.
 //!
 //! ```text
@@ -12,14 +12,14 @@ mod links;
 mod request;
 mod signaling;
 
-pub use request::{Reply, Request, RequestId, Target};
-
 use crate::config::LONGEST_TIME;
-use crate::link::{Context, Link, LinkId, State, earliest};
+use crate::link::{Context, Link, earliest};
 use crate::maps::SortedMap;
-use crate::platform::{Event, RtcCommand, RtcId, SocketId};
-use crate::relay::{PeerConnectionMessage, Registration, RelayState, Session, SessionOutput, url};
-use crate::{Config, Error, Fingerprint, Message};
+use crate::output::{Output, State};
+use crate::platform::{Event, RtcId};
+use crate::relay::{Registration, RelayState, Uplink, UplinkOutput, url};
+use crate::request::{LinkId, Reply, Request, RequestId};
+use crate::{Config, Error};
 use links::Links;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,47 +47,7 @@ pub enum Input {
     Timeout,
 }
 
-/// What a router wants done.
-#[derive(Debug)]
-pub enum Output {
-    /// Open a peer connection, for this link.
-    OpenRtc(RtcId, LinkId),
-    /// Give it a command; after [`RtcCommand::Close`] drop it.
-    Rtc(RtcId, RtcCommand),
-    /// Start opening a WebSocket to the relay.
-    OpenSocket(SocketId),
-    /// Send a text frame on it.
-    SendSocket(SocketId, String),
-    /// Close it and drop it.
-    CloseSocket(SocketId),
-    /// A new link to this peer exists; `incoming` if the peer has called.
-    NewLink {
-        /// Its id.
-        link: LinkId,
-        /// The peer.
-        peer: Uuid,
-        /// Whether the peer has called.
-        incoming: bool,
-    },
-    /// A link's state has changed, and the error it ended with.
-    State(LinkId, State, Option<Error>),
-    /// Whether a link's peer is of our own kind has become known, and whether both programs confirm plain messages.
-    Kind(LinkId, bool, bool),
-    /// The bytes of the largest message that a link's peer takes, if it says so, have become known.
-    Largest(LinkId, u64),
-    /// A link has come up: whether its peer is verified, and the peer's certificate, if it names one.
-    Identity(LinkId, bool, Option<Fingerprint>),
-    /// A message for the user.
-    Deliver(LinkId, Message),
-    /// A message of the relay for the user ([`Mode::Manual`]).
-    RelayMessage(PeerConnectionMessage),
-    /// The answer to a request; each gets exactly one.
-    Reply(RequestId, Result<Reply, Error>),
-    /// Whether the relay has us registered has changed.
-    Relay(RelayState),
-}
-
-/// All connections of one peer, and its relay session.
+/// All connections of one peer, and its way to the relay.
 pub struct Router {
     config: Arc<Config>,
     /// Whether the platform is [`Platform::PROMPT`](crate::platform::Platform::PROMPT).
@@ -98,7 +58,7 @@ pub struct Router {
     /// For people: without secrets.
     url: String,
     me: Registration,
-    session: Session,
+    uplink: Uplink,
     pub(crate) links: Links,
     by_peer: SortedMap<Uuid, LinkId>,
     by_rtc: SortedMap<RtcId, LinkId>,
@@ -121,7 +81,7 @@ impl Router {
     /// For this peer, at the relay of this URL. `seed` decides the jitter of reconnects.
     pub fn new(mode: Mode, url: &str, me: Registration, config: impl Into<Arc<Config>>, seed: u64) -> Self {
         let (config, url) = (config.into(), url::shown(url));
-        let session = Session::new(me.clone(), config.reconnect.clone(), seed);
+        let uplink = Uplink::new(me.clone(), config.reconnect.clone(), seed);
         Self {
             config,
             prompt: false,
@@ -129,7 +89,7 @@ impl Router {
             mode,
             url,
             me,
-            session,
+            uplink,
             links: Links::default(),
             by_peer: SortedMap::default(),
             by_rtc: SortedMap::default(),
@@ -148,7 +108,7 @@ impl Router {
 
     /// Starts to register at the relay.
     pub fn start(&mut self, now: Instant) {
-        self.session.start(now);
+        self.uplink.start(now);
         self.settle(now);
     }
 
@@ -156,8 +116,8 @@ impl Router {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Request(id, request) => self.on_request(now, id, request),
-            Input::Event(Event::Socket(socket, event)) => self.session.on_event(now, socket, event),
-            Input::Event(Event::Online) => self.session.reconnect_now(now),
+            Input::Event(Event::Socket(socket, event)) => self.uplink.on_event(now, socket, event),
+            Input::Event(Event::Online) => self.uplink.reconnect_now(now),
             Input::Event(Event::Rtc(rtc, event)) => {
                 if let Some(&link) = self.by_rtc.get(rtc) {
                     self.with_link(now, link, |link, cx| link.on_event(cx, rtc, event));
@@ -175,7 +135,7 @@ impl Router {
 
     /// When [`Input::Timeout`] is due, unless something else happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let mut next = self.session.next_deadline();
+        let mut next = self.uplink.next_deadline();
         for link in self.links.values() {
             next = earliest(&[next, link.next_deadline(&self.config)]);
         }
@@ -196,7 +156,7 @@ impl Router {
     }
 
     fn on_timeout(&mut self, now: Instant) {
-        self.session.on_timeout(now);
+        self.uplink.on_timeout(now);
         let due = |link: &Link| link.next_deadline(&self.config).is_some_and(|at| at <= now);
         let late: Vec<LinkId> = self
             .links
@@ -218,7 +178,7 @@ impl Router {
     }
 
     fn unreachable(&self) -> Error {
-        self.unreachable_by(self.session.last_failure().unwrap_or("no answer").to_owned())
+        self.unreachable_by(self.uplink.last_failure().unwrap_or("no answer").to_owned())
     }
 
     fn unreachable_by(&self, reason: String) -> Error {
@@ -253,9 +213,9 @@ impl Router {
     fn keep_books(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if link.is_ended() {
-            let deserted = link.peer.filter(|_| std::mem::take(&mut link.owes_bye));
+            let deserted = link.peer.filter(|_| std::mem::take(&mut link.owes_withdrawal));
             if let Some(peer) = deserted {
-                self.say_bye(peer);
+                self.withdraw(peer);
             }
             self.forget(id);
         }
@@ -302,17 +262,17 @@ impl Router {
         id
     }
 
-    /// After every input: what the session said, what links have to signal, whether all is closed.
+    /// After every input: what the uplink said, what links have to signal, whether all is closed.
     fn settle(&mut self, now: Instant) {
-        while let Some(output) = self.session.poll_output() {
-            self.on_session(now, output);
+        while let Some(output) = self.uplink.poll_output() {
+            self.on_uplink(now, output);
         }
         self.offer_deferred(now);
         self.take_held(now);
-        if self.session.is_registered() {
+        if self.uplink.is_registered() {
             self.send_signals();
-            while let Some(output) = self.session.poll_output() {
-                self.on_session(now, output);
+            while let Some(output) = self.uplink.poll_output() {
+                self.on_uplink(now, output);
             }
         }
         self.finish_closing();
@@ -351,23 +311,23 @@ impl Router {
         }
     }
 
-    fn on_session(&mut self, now: Instant, output: SessionOutput) {
+    fn on_uplink(&mut self, now: Instant, output: UplinkOutput) {
         match output {
-            SessionOutput::Open(socket) => self.out.push_back(Output::OpenSocket(socket)),
-            SessionOutput::Send(socket, text) => self.out.push_back(Output::SendSocket(socket, text)),
-            SessionOutput::CloseSocket(socket) => self.out.push_back(Output::CloseSocket(socket)),
-            SessionOutput::Message(message) => self.on_relay_message(now, message),
-            SessionOutput::Registered => self.on_registered(),
-            SessionOutput::Lost { reason } => {
+            UplinkOutput::Open(socket) => self.out.push_back(Output::OpenSocket(socket)),
+            UplinkOutput::Send(socket, text) => self.out.push_back(Output::SendSocket(socket, text)),
+            UplinkOutput::CloseSocket(socket) => self.out.push_back(Output::CloseSocket(socket)),
+            UplinkOutput::Message(message) => self.on_relay_message(now, message),
+            UplinkOutput::Registered => self.on_registered(),
+            UplinkOutput::Lost { reason } => {
                 tracing::warn!(url = %self.url, reason, "lost the relay");
             }
-            SessionOutput::Retrying { reason, wait } => {
+            UplinkOutput::Retrying { reason, wait } => {
                 tracing::info!(url = %self.url, reason, ?wait, "the relay is not reachable; trying again");
                 let error = Some(self.unreachable_by(reason));
                 self.out.push_back(Output::Relay(RelayState::Connecting(error)));
             }
-            SessionOutput::Refused(error) => self.on_refused(now, error),
-            SessionOutput::Hopeless(reason) => self.on_refused(now, self.unreachable_by(reason)),
+            UplinkOutput::Refused(error) => self.on_refused(now, error),
+            UplinkOutput::Hopeless(reason) => self.on_refused(now, self.unreachable_by(reason)),
         }
     }
 
@@ -403,11 +363,11 @@ impl Router {
             return;
         }
         if let Some(requests) = self.closing.take() {
-            self.session.close();
-            while let Some(output) = self.session.poll_output() {
+            self.uplink.close();
+            while let Some(output) = self.uplink.poll_output() {
                 match output {
-                    SessionOutput::Send(socket, text) => self.out.push_back(Output::SendSocket(socket, text)),
-                    SessionOutput::CloseSocket(socket) => self.out.push_back(Output::CloseSocket(socket)),
+                    UplinkOutput::Send(socket, text) => self.out.push_back(Output::SendSocket(socket, text)),
+                    UplinkOutput::CloseSocket(socket) => self.out.push_back(Output::CloseSocket(socket)),
                     _ => {}
                 }
             }

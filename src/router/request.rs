@@ -1,114 +1,13 @@
-//! What handles ask of a router.
+//! What is done about each request.
 
-use super::{Mode, Output, Router};
-use crate::counter::Statistics;
-use crate::link::{LinkId, Outgoing};
-use crate::relay::PeerConnectionMessage;
+use super::{Mode, Router};
+use crate::link::{Link, Outgoing};
+use crate::output::{Output, State};
+use crate::request::{LinkId, Reply, Request, RequestId, Target};
 use crate::{Error, Message};
 use std::time::Duration;
 use uuid::Uuid;
 use web_time::Instant;
-
-/// One request; its answer carries the same id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(pub u64);
-
-/// Which connection a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// The one to this peer; a new one if there is none ([`Mode::Managed`]).
-    Peer(Uuid),
-    /// Just this one.
-    Link(LinkId),
-}
-
-/// What a handle asks for. Times without a value are the configuration's `connect_timeout`.
-#[derive(Debug)]
-pub enum Request {
-    /// Answer when the relay has registered us.
-    Registered {
-        /// How long to wait.
-        timeout: Option<Duration>,
-    },
-    /// Try the relay at once if it is away, and answer when it has registered us.
-    Reconnect,
-    /// Send a message; answered when it was handed over.
-    Send {
-        /// Over which connection.
-        target: Target,
-        /// What.
-        message: Message,
-        /// How long it may wait for its turn.
-        timeout: Option<Duration>,
-    },
-    /// Answer when the connection is up. For a peer: connect, if that is not done yet.
-    Ready {
-        /// Which connection.
-        target: Target,
-        /// How long to wait.
-        timeout: Option<Duration>,
-    },
-    /// A connection made by hand exists from now on ([`Mode::Manual`]).
-    Adopt {
-        /// Its id, chosen by the handle.
-        link: LinkId,
-        /// The data channels it would offer.
-        channels: u16,
-    },
-    /// Connect it by an offer to this peer.
-    Offer {
-        /// Which connection.
-        link: LinkId,
-        /// To whom.
-        peer: Uuid,
-    },
-    /// Send the answer to this peer's offer (again).
-    Answer {
-        /// Which connection.
-        link: LinkId,
-        /// To whom.
-        peer: Uuid,
-    },
-    /// Let a connection take what the relay client received.
-    HandleMessage {
-        /// Which connection.
-        link: LinkId,
-        /// What was received.
-        message: PeerConnectionMessage,
-    },
-    /// Send a message through the relay.
-    Relay(PeerConnectionMessage),
-    /// The user has taken messages of this weight.
-    Consumed {
-        /// From which connection.
-        link: LinkId,
-        /// Their weight.
-        bytes: usize,
-    },
-    /// Nobody waits for this request's answer any more: what it has not begun is left undone.
-    Cancel(RequestId),
-    /// How much has gone over a connection.
-    Statistics(LinkId),
-    /// Close a connection in good order.
-    Close(Target),
-    /// The user's handle of a connection made by hand is gone: close it, and forget it.
-    Forget(LinkId),
-    /// Leave the relay; connections go on.
-    LeaveRelay,
-    /// Close every connection in good order, then leave the relay.
-    CloseAll,
-}
-
-/// What a request was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reply {
-    /// It is done.
-    Done,
-    /// It is done, with this connection.
-    Link(LinkId),
-    /// The counts asked for.
-    Statistics(Statistics),
-}
 
 impl Router {
     pub(super) fn on_request(&mut self, now: Instant, id: RequestId, request: Request) {
@@ -122,7 +21,7 @@ impl Router {
         match request {
             Request::Registered { timeout } => self.wait_registered(now, id, timeout)?,
             Request::Reconnect => {
-                self.session.reconnect_now(now);
+                self.uplink.reconnect_now(now);
                 self.wait_registered(now, id, None)?;
             }
             Request::Send {
@@ -147,7 +46,7 @@ impl Router {
             }
             Request::Relay(message) => {
                 self.refused.clone().map_or(Ok(()), Err)?;
-                if !self.session.send(message) {
+                if !self.uplink.send(message) {
                     let text = "too many messages wait for the relay; wait until it is connected";
                     return Err(Error::InvalidInput(text.into()));
                 }
@@ -185,7 +84,7 @@ impl Router {
         if let Some(error) = &self.refused {
             return Err(error.clone());
         }
-        match self.session.is_registered() {
+        match self.uplink.is_registered() {
             true => self.done(id),
             false => self.registering.push((id, now + self.timeout_or(timeout))),
         }
@@ -247,14 +146,14 @@ impl Router {
         Ok(link)
     }
 
-    fn known(&self, link: LinkId) -> Result<&crate::link::Link, Error> {
+    fn known(&self, link: LinkId) -> Result<&Link, Error> {
         self.links
             .get(&link)
             .ok_or_else(|| Error::closed("the connection has ended"))
     }
 
     fn offer(&mut self, now: Instant, id: RequestId, link: LinkId, peer: Uuid) -> Result<(), Error> {
-        if self.known(link)?.state() != crate::link::State::New {
+        if self.known(link)?.state() != State::New {
             return Err(Error::InvalidInput(
                 "this connection has been used already; make a new one".into(),
             ));
@@ -293,7 +192,7 @@ impl Router {
 
     fn leave_relay(&mut self, now: Instant, id: RequestId) {
         if self.refused.is_none() {
-            self.session.close();
+            self.uplink.close();
             self.on_refused(now, Error::closed("this side has left the relay"));
         }
         self.done(id);

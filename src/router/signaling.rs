@@ -9,11 +9,14 @@
 //! - The offer that is being answered already: the answer is said once more (to our own kind; ProxyStore would not
 //!   survive a second answer, and does not repeat offers).
 
-use super::{Output, Router};
+use super::Router;
 use crate::description::{Description, Words};
-use crate::link::{Link, LinkId, Signal, State};
+use crate::link::{Link, Signal};
+use crate::output::Output;
+use crate::output::State;
 use crate::platform::SdpType;
 use crate::relay::{DescriptionType, PeerConnectionMessage};
+use crate::request::LinkId;
 use crate::wire::word;
 use crate::{Error, Result, identity};
 use uuid::Uuid;
@@ -34,7 +37,7 @@ impl Router {
         }
         for (id, peer, signal) in signals {
             let message = self.message(peer, signal);
-            if !self.session.send(message)
+            if !self.uplink.send(message)
                 && let Some(link) = self.links.get_mut(&id)
             {
                 link.repeat_signal();
@@ -80,8 +83,8 @@ impl Router {
         };
         if session.sdp_type == SdpType::Answer {
             let Some(link) = known else {
-                if Words::parse(&session.sdp).is_some_and(|words| words.contains(word::BYE)) {
-                    self.say_bye(peer);
+                if Words::parse(&session.sdp).is_some_and(|words| words.contains(word::CLOSE)) {
+                    self.withdraw(peer);
                 }
                 return Ok(());
             };
@@ -95,14 +98,14 @@ impl Router {
     }
 
     /// Tells a peer of our own kind that the attempt it has answered was given up; others would not understand.
-    pub(super) fn say_bye(&mut self, peer: Uuid) {
+    pub(super) fn withdraw(&mut self, peer: Uuid) {
         let signal = Signal {
             offer: false,
-            description: Description::Bye.encode(),
+            description: Description::Withdraw.encode(),
             due: true,
         };
         let message = self.message(peer, signal);
-        self.session.send(message);
+        self.uplink.send(message);
     }
 
     fn message(&self, peer: Uuid, signal: Signal) -> PeerConnectionMessage {
@@ -224,7 +227,7 @@ impl Router {
                 OnOffer::Ignore => {}
             },
             Description::Candidate { candidate, mid } => link.add_candidate(cx, candidate, mid),
-            Description::Bye => link.on_bye(cx),
+            Description::Withdraw => link.on_withdrawn(cx),
         });
         Ok(())
     }

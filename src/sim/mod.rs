@@ -11,10 +11,12 @@ mod regressions;
 mod relay;
 pub mod worlds;
 
-use crate::link::LinkId;
+use crate::output::Output;
 use crate::platform::{Event, RtcEvent, RtcId, SocketEvent};
 use crate::relay::{PeerConnectionMessage, Registration};
-use crate::router::{Input, Mode, Output, Reply, Request, RequestId, Router, Target};
+use crate::request::LinkId;
+use crate::request::{Reply, Request, RequestId, Target};
+use crate::router::{Input, Mode, Router};
 use crate::{Config, Error, Fingerprint, Message, State};
 use engine::Engine;
 use relay::Relay;

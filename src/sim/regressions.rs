@@ -3,7 +3,7 @@
 use super::*;
 use crate::platform::{RtcCommand, RtcId, SdpType, SessionDescription};
 use crate::relay::*;
-use crate::router::Target;
+use crate::request::Target;
 use bytes::Bytes;
 const S: Duration = Duration::from_secs(1);
 fn pair(seed: u64, channels: u16, ordered: bool) -> (World, NodeId, NodeId) {
@@ -438,19 +438,19 @@ fn padding_is_not_kept_in_memory() {
 }
 #[test]
 fn two_receivers_get_two_messages() {
-    use crate::handle::hub::{Caller, Hub, Shared};
+    use crate::mailroom::{Caller, Mailroom, Shared};
     use futures_util::FutureExt;
     use std::sync::Arc;
-    let hub = Hub::new(1 << 20);
+    let mailroom = Mailroom::new(1 << 20);
     let (caller, _c) = Caller::channel();
     let shared = Arc::new(Shared::new(LinkId(0), None, false, 1));
     let (mut f, mut g) = (
-        Box::pin(hub.recv_from(&shared, &caller)),
-        Box::pin(hub.recv_from(&shared, &caller)),
+        Box::pin(mailroom.recv_from(&shared, &caller)),
+        Box::pin(mailroom.recv_from(&shared, &caller)),
     );
     assert!((&mut f).now_or_never().is_none() && (&mut g).now_or_never().is_none());
-    hub.deliver(&shared, "1".into());
-    hub.deliver(&shared, "2".into());
+    mailroom.deliver(&shared, "1".into());
+    mailroom.deliver(&shared, "2".into());
     assert!((&mut f).now_or_never().is_some());
     drop(f);
     assert!(

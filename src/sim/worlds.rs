@@ -2,7 +2,7 @@
 
 use super::{NodeId, Ticket, Weather, World};
 use crate::chunk::{self, Header, Kind};
-use crate::router::{Reply, Request, Target};
+use crate::request::{Reply, Request, Target};
 use crate::{Config, Error, Message};
 use bytes::Bytes;
 use std::time::Duration;

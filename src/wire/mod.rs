@@ -21,9 +21,9 @@ macro_rules! registry {
 /// The words of [`Words`](crate::description::Words). Those that take a value are said as `key=value`.
 pub(crate) mod word {
     registry! { &str;
-        /// Closing is announced and acknowledged, by [`BYE`](super::control::BYE); an attempt given up by a description
+        /// Closing is announced and acknowledged, by [`CLOSE`](super::control::CLOSE); an attempt given up by a description
         /// of type `bye`.
-        BYE = "bye";
+        CLOSE = "bye";
         /// This side's program confirms each plain message when it has kept it, by `kept` or `lost` of transfer/1, and takes
         /// such confirmations.
         CONFIRMS = "confirms";
@@ -55,10 +55,10 @@ pub(crate) mod control {
     // 5 to 7 are free.
     registry! { u32;
         /// This side sends no more. Payload: how many messages it has sent, 4 bytes.
-        BYE = 1;
+        CLOSE = 1;
         /// The answer, once all of them are here, and whatever was to be sent the other way has been. Payload: the same of this
         /// side.
-        BYE_ACK = 2;
+        CLOSE_ACK = 2;
         /// The sum of bytes that may be sent since the connection came up; never less than before. Payload: 8 bytes.
         CREDIT = 3;
         /// The first frame of each channel of the first lane: what this side has sent and received of both descriptions.

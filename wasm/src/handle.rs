@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 /// [`crosspeer::PeerManager`] on this platform.
 #[derive(Debug, Clone)]
-pub struct PeerManager(crosspeer::PeerManager, Web, Rc<Task>);
+pub struct PeerManager(crosspeer::PeerManager, Web, #[allow(dead_code)] Rc<Task>);
 
 impl PeerManager {
     /// Registers at the relay and is then ready for peers; the relay is tried until `connect_timeout` is over.
@@ -51,7 +51,7 @@ impl Deref for PeerManager {
 
 /// [`crosspeer::RelayClient`] on this platform.
 #[derive(Debug, Clone)]
-pub struct RelayClient(crosspeer::RelayClient, Rc<Task>);
+pub struct RelayClient(crosspeer::RelayClient, #[allow(dead_code)] Rc<Task>);
 
 impl RelayClient {
     /// Registers at the relay; it is tried until `connect_timeout` is over.

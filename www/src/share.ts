@@ -46,7 +46,7 @@ export class Share {
   async *list(path: string): AsyncGenerator<Entry> {
     let after: string | undefined;
     for (;;) {
-      const { entries, more } = await this.#server().list(path, after);
+      const { entries, more } = await this.#server().list(path, after, false);
       yield* entries;
       after = entries.at(-1)?.name;
       if (!more || after === undefined) return;

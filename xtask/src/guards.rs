@@ -1,5 +1,7 @@
-//! What no lint can say about `src/`: it knows no platform. The compiler finds most of it; this names it.
+//! What no lint can say: `src/` knows no platform (the compiler finds most of it; this names it), no crate's modules import
+//! each other in a circle, and the map names what is there.
 
+use crate::circles;
 use anyhow::{Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,9 @@ pub(crate) fn check() -> Result<()> {
                 println!("note: {} has {lines} lines; aim for {LONG}", path.display());
             }
         }
+    }
+    for src in ["src", "native/src", "relay/src", "cli/src"].map(Path::new) {
+        circles::check(src, &rust_files(src)?)?;
     }
     let page = fs::read_to_string(MAP)?;
     let gone: Vec<_> = paths_of(&page).filter(|path| !Path::new(path).exists()).collect();

@@ -6,6 +6,7 @@
 mod bench;
 mod browser_interop;
 mod browsers;
+mod circles;
 mod demo;
 mod dependencies;
 mod examples;

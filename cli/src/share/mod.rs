@@ -9,9 +9,10 @@ mod http;
 mod listings;
 mod names;
 mod room;
-mod session;
+mod shared;
 mod token;
 mod uploads;
+mod visit;
 
 use crate::args::ShareArgs;
 use crate::failure::{Exit, Failure, Result};
@@ -26,7 +27,7 @@ use guesses::Guesses;
 use http::Door;
 use room::Room;
 use serde_json::json;
-use session::{Session, Shared};
+use shared::Shared;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
+use visit::Visit;
 
 /// How often it is looked who is at the relay.
 const LOOK: Duration = Duration::from_millis(250);
@@ -76,7 +78,7 @@ pub(crate) async fn run(mut args: ShareArgs, output: &Output) -> Result<()> {
 }
 
 async fn serve(peers: &PeerManager, shared: &Shared) -> Result<()> {
-    let mut sessions = JoinSet::new();
+    let mut visits = JoinSet::new();
     let mut interrupted = std::pin::pin!(net::interrupted());
     let mut watching = std::pin::pin!(net::watch(peers, &shared.output));
     let mut look = interval(LOOK);
@@ -86,10 +88,10 @@ async fn serve(peers: &PeerManager, shared: &Shared) -> Result<()> {
             connection = peers.accept() => {
                 let connection = connection?;
                 let peer = connection.peer().unwrap_or_default();
-                sessions.spawn(Session::new(peer, connection, shared.clone()).run());
+                visits.spawn(Visit::new(peer, connection, shared.clone()).run());
             }
             _ = look.tick() => shared.room.look(),
-            Some(_) = sessions.join_next() => {}
+            Some(_) = visits.join_next() => {}
             gone = &mut watching => return Err(gone),
             () = &mut interrupted => return Ok(()),
         }

@@ -1,7 +1,7 @@
 //! What one visitor puts into the folder.
 
 use super::room::News;
-use super::session::Shared;
+use super::shared::Shared;
 use crate::intake::{Shelf, Sink};
 use crate::output::{hex, human_bytes};
 use crosspeer::transfer::{Offer, StopCode};

@@ -123,8 +123,8 @@ impl Actor {
                 self.add_candidate(candidate, mid).await;
                 Ok(())
             }
-            // Carried out elsewhere, or by `run`.
-            RtcCommand::Write { .. } | RtcCommand::Consumed { .. } | RtcCommand::Flush | RtcCommand::Close => Ok(()),
+            // `Write`, `Consumed`, `Flush` and `Close` are carried out elsewhere, or by `run`.
+            _ => Ok(()),
         };
         match done {
             Ok(()) => Continue(()),

@@ -19,7 +19,7 @@ mod setup;
 #[cfg(test)]
 mod tests;
 
-use crate::platform::OneRunning;
+use crate::running::OneRunning;
 use actor::Actor;
 pub(crate) use certificate::Certificate;
 use channel::{Credit, Reports, Write};

@@ -6,12 +6,12 @@ use super::{MAX_FAILURES, PAUSE};
 use crate::chunk::{Frame, Header, Kind};
 use crate::description::{self, Words};
 use crate::platform::{RtcCommand, SdpType, SessionDescription};
-use crate::wire::control::{BYE, BYE_ACK, LANE_ACK, LANE_ANSWER, LANE_ASK, LANE_CHECK, LANE_OFFER};
+use crate::wire::control::{CLOSE, CLOSE_ACK, LANE_ACK, LANE_ANSWER, LANE_ASK, LANE_CHECK, LANE_OFFER};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Whether both sides count a frame: it is sent again if it is lost.
 pub(in crate::link) fn is_counted(header: &Header) -> bool {
-    let words = [BYE, BYE_ACK, LANE_ASK, LANE_OFFER, LANE_ANSWER];
+    let words = [CLOSE, CLOSE_ACK, LANE_ASK, LANE_OFFER, LANE_ANSWER];
     header.kind != Kind::Control || words.contains(&header.stream_id)
 }
 

@@ -92,8 +92,8 @@ impl Peer {
                 self.add_candidate(&candidate, &mid).await;
                 Ok(())
             }
-            // Carried out at once, without this queue.
-            RtcCommand::Write { .. } | RtcCommand::Consumed { .. } | RtcCommand::Flush | RtcCommand::Close => Ok(()),
+            // `Write`, `Consumed`, `Flush` and `Close` are carried out at once, without this queue.
+            _ => Ok(()),
         }
     }
 

@@ -1,10 +1,10 @@
 //! A client's side of the relay, without sockets: register, stay registered, try again.
 //!
 //! The caller opens the sockets it is told to and reports their events and the time. A lost relay is tried again after
-//! 1, 2, 4 … seconds until [`Session::close`], or until the relay refuses for good: close codes 4001, 4002 and 4004, HTTP
+//! 1, 2, 4 … seconds until [`Uplink::close`], or until the relay refuses for good: close codes 4001, 4002 and 4004, HTTP
 //! 401 and 403, and an answer that says so. A relay that accepts and closes at once is not called in a loop.
 //!
-//! What trying again does not mend ends the session too, but only before its first registration: a bad URL, an untrusted
+//! What trying again does not mend ends the uplink too, but only before its first registration: a bad URL, an untrusted
 //! certificate, HTTP 404, an answer that no relay gives. Once a registration has held, these are as likely to pass as
 //! anything else (a proxy in front of a relay that restarts, a certificate being renewed), and are tried again.
 
@@ -29,7 +29,7 @@ const STALE_AFTER: Duration = Duration::from_secs(2);
 
 /// What the caller is to do, or to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionOutput {
+pub enum UplinkOutput {
     /// Open a WebSocket to the relay.
     Open(SocketId),
     /// Send a text frame.
@@ -70,7 +70,7 @@ enum State {
 
 /// One client's registration at one relay, over as many sockets as it takes.
 #[derive(Debug)]
-pub struct Session {
+pub struct Uplink {
     registration: Registration,
     reconnect: Reconnect,
     rng: fastrand::Rng,
@@ -82,11 +82,11 @@ pub struct Session {
     known: bool,
     last_failure: Option<String>,
     queue: VecDeque<PeerConnectionMessage>,
-    outputs: VecDeque<SessionOutput>,
+    outputs: VecDeque<UplinkOutput>,
 }
 
-impl Session {
-    /// A session that does nothing before [`start`](Self::start). The seed is for the waits' jitter.
+impl Uplink {
+    /// An uplink that does nothing before [`start`](Self::start). The seed is for the waits' jitter.
     pub fn new(registration: Registration, reconnect: Reconnect, seed: u64) -> Self {
         Self {
             registration,
@@ -109,7 +109,7 @@ impl Session {
         }
     }
 
-    /// A socket reports something; of a socket that is no longer this session's, nothing counts.
+    /// A socket reports something; of a socket that is no longer this uplink's, nothing counts.
     pub fn on_event(&mut self, now: Instant, socket: SocketId, event: SocketEvent) {
         if self.socket() != Some(socket) {
             return;
@@ -131,7 +131,7 @@ impl Session {
     pub fn reconnect_now(&mut self, now: Instant) {
         match self.state {
             State::Opening { socket, until } if until <= now + (STEP_TIMEOUT - STALE_AFTER) => {
-                self.outputs.push_back(SessionOutput::CloseSocket(socket));
+                self.outputs.push_back(UplinkOutput::CloseSocket(socket));
             }
             State::Waiting { .. } => {}
             _ => return,
@@ -178,16 +178,16 @@ impl Session {
         self.queue.retain(|message| message.peer_uuid != peer);
     }
 
-    /// Ends the session, after what was sent before. Nothing follows but its last outputs.
+    /// Ends it, after what was sent before. Nothing follows but its last outputs.
     pub fn close(&mut self) {
         if let Some(socket) = self.socket() {
-            self.outputs.push_back(SessionOutput::CloseSocket(socket));
+            self.outputs.push_back(UplinkOutput::CloseSocket(socket));
         }
         self.end();
     }
 
     /// What is to be done next, in order.
-    pub fn poll_output(&mut self) -> Option<SessionOutput> {
+    pub fn poll_output(&mut self) -> Option<UplinkOutput> {
         self.outputs.pop_front()
     }
 
@@ -225,7 +225,7 @@ impl Session {
             socket,
             until: now + STEP_TIMEOUT,
         };
-        self.outputs.push_back(SessionOutput::Open(socket));
+        self.outputs.push_back(UplinkOutput::Open(socket));
     }
 
     fn on_open(&mut self, now: Instant, socket: SocketId) {
@@ -235,7 +235,7 @@ impl Session {
                 until: now + STEP_TIMEOUT,
             };
             let text = RelayMessage::Registration(self.registration.clone()).encode();
-            self.outputs.push_back(SessionOutput::Send(socket, text));
+            self.outputs.push_back(UplinkOutput::Send(socket, text));
         }
     }
 
@@ -247,7 +247,7 @@ impl Session {
             Ok(RelayMessage::Response(Response { message, .. })) => {
                 warn!("the relay reports: {}", message.unwrap_or_default());
             }
-            Ok(RelayMessage::PeerConnection(message)) => self.outputs.push_back(SessionOutput::Message(message)),
+            Ok(RelayMessage::PeerConnection(message)) => self.outputs.push_back(UplinkOutput::Message(message)),
             Ok(RelayMessage::Registration(_)) => self.on_nonsense(now, socket, "a registration, which no relay sends"),
             Err(error) => self.on_nonsense(now, socket, &error.0),
         }
@@ -258,20 +258,20 @@ impl Session {
         if self.known || !matches!(self.state, State::Registering { .. }) {
             return warn!("ignored a text frame of the relay: {what}");
         }
-        self.outputs.push_back(SessionOutput::CloseSocket(socket));
+        self.outputs.push_back(UplinkOutput::CloseSocket(socket));
         self.fail_for_good(now, format!("what answers there is not a relay: {what}"));
     }
 
     fn on_reply(&mut self, now: Instant, socket: SocketId, response: Response) {
         if !response.success {
-            self.outputs.push_back(SessionOutput::CloseSocket(socket));
+            self.outputs.push_back(UplinkOutput::CloseSocket(socket));
             let reason = response.message.unwrap_or_else(|| "it gave no reason".into());
             return self.refuse(None, reason);
         }
         self.state = State::Registered { socket, since: now };
         self.last_failure = None;
         self.known = true;
-        self.outputs.push_back(SessionOutput::Registered);
+        self.outputs.push_back(UplinkOutput::Registered);
         for message in std::mem::take(&mut self.queue) {
             self.push_send(socket, message);
         }
@@ -299,18 +299,18 @@ impl Session {
         }
         self.last_failure = Some(reason.clone());
         self.end();
-        self.outputs.push_back(SessionOutput::Hopeless(reason));
+        self.outputs.push_back(UplinkOutput::Hopeless(reason));
     }
 
     fn give_up(&mut self, now: Instant, socket: SocketId, what: &str) {
-        self.outputs.push_back(SessionOutput::CloseSocket(socket));
+        self.outputs.push_back(UplinkOutput::CloseSocket(socket));
         self.fail(now, format!("{what} within {}", Period(STEP_TIMEOUT)));
     }
 
     fn fail(&mut self, now: Instant, reason: String) {
         if let State::Registered { since, .. } = self.state {
             let reason = reason.clone();
-            self.outputs.push_back(SessionOutput::Lost { reason });
+            self.outputs.push_back(UplinkOutput::Lost { reason });
             if now.saturating_duration_since(since) >= STEADY_AFTER {
                 self.failures = 0;
             }
@@ -318,7 +318,7 @@ impl Session {
         let wait = self.next_wait();
         self.last_failure = Some(reason.clone());
         self.state = State::Waiting { until: now + wait };
-        self.outputs.push_back(SessionOutput::Retrying { reason, wait });
+        self.outputs.push_back(UplinkOutput::Retrying { reason, wait });
     }
 
     /// The next wait: doubled with each failure, shortened by up to a quarter, so that the clients of a relay that
@@ -337,7 +337,7 @@ impl Session {
             Some(close_code::REPLACED) => Error::Displaced,
             _ => Error::RelayRefused { code, reason },
         };
-        self.outputs.push_back(SessionOutput::Refused(error));
+        self.outputs.push_back(UplinkOutput::Refused(error));
     }
 
     fn end(&mut self) {
@@ -347,7 +347,7 @@ impl Session {
 
     fn push_send(&mut self, socket: SocketId, message: PeerConnectionMessage) {
         let text = RelayMessage::PeerConnection(message).encode();
-        self.outputs.push_back(SessionOutput::Send(socket, text));
+        self.outputs.push_back(UplinkOutput::Send(socket, text));
     }
 }
 

@@ -1,4 +1,4 @@
-use super::SessionOutput::{CloseSocket, Hopeless, Lost, Message, Open, Refused, Registered, Retrying, Send};
+use super::UplinkOutput::{CloseSocket, Hopeless, Lost, Message, Open, Refused, Registered, Retrying, Send};
 use super::*;
 use crate::relay::DescriptionType;
 use proptest::prelude::*;
@@ -7,9 +7,9 @@ const SUCCESS: &str = r#"{"message_type": "relay_response"}"#;
 const S0: SocketId = SocketId(0);
 const S1: SocketId = SocketId(1);
 
-/// A session and its clock.
+/// A uplink and its clock.
 struct World {
-    session: Session,
+    uplink: Uplink,
     now: Instant,
 }
 
@@ -21,10 +21,10 @@ impl World {
             uuid: Uuid::from_u128(1),
         };
         let mut world = Self {
-            session: Session::new(registration, Reconnect::default(), 7),
+            uplink: Uplink::new(registration, Reconnect::default(), 7),
             now: Instant::now(),
         };
-        world.session.start(world.now);
+        world.uplink.start(world.now);
         assert_eq!(world.outputs(), [Open(S0)]);
         world
     }
@@ -44,37 +44,37 @@ impl World {
     }
 
     fn registration(&self) -> String {
-        RelayMessage::Registration(self.session.registration.clone()).encode()
+        RelayMessage::Registration(self.uplink.registration.clone()).encode()
     }
 
-    fn register(&mut self, socket: SocketId) -> Vec<SessionOutput> {
-        self.session.on_event(self.now, socket, SocketEvent::Open);
+    fn register(&mut self, socket: SocketId) -> Vec<UplinkOutput> {
+        self.uplink.on_event(self.now, socket, SocketEvent::Open);
         self.event(socket, SocketEvent::Text(SUCCESS.into()))
     }
 
-    fn event(&mut self, socket: SocketId, event: SocketEvent) -> Vec<SessionOutput> {
-        self.session.on_event(self.now, socket, event);
+    fn event(&mut self, socket: SocketId, event: SocketEvent) -> Vec<UplinkOutput> {
+        self.uplink.on_event(self.now, socket, event);
         self.outputs()
     }
 
-    fn closed(&mut self, socket: SocketId, code: Option<u16>, reason: &str) -> Vec<SessionOutput> {
+    fn closed(&mut self, socket: SocketId, code: Option<u16>, reason: &str) -> Vec<UplinkOutput> {
         self.event(socket, ended(code, reason, None))
     }
 
-    fn after(&mut self, time: Duration) -> Vec<SessionOutput> {
+    fn after(&mut self, time: Duration) -> Vec<UplinkOutput> {
         self.now += time;
-        self.session.on_timeout(self.now);
+        self.uplink.on_timeout(self.now);
         self.outputs()
     }
 
-    /// Waits as long as the session asks to.
-    fn at_deadline(&mut self) -> Vec<SessionOutput> {
-        self.now = self.session.next_deadline().expect("a deadline");
+    /// Waits as long as the uplink asks to.
+    fn at_deadline(&mut self) -> Vec<UplinkOutput> {
+        self.now = self.uplink.next_deadline().expect("a deadline");
         self.after(Duration::ZERO)
     }
 
-    fn outputs(&mut self) -> Vec<SessionOutput> {
-        std::iter::from_fn(|| self.session.poll_output()).collect()
+    fn outputs(&mut self) -> Vec<UplinkOutput> {
+        std::iter::from_fn(|| self.uplink.poll_output()).collect()
     }
 }
 
@@ -101,7 +101,7 @@ fn text(message: PeerConnectionMessage) -> String {
     RelayMessage::PeerConnection(message).encode()
 }
 
-fn wait(outputs: &[SessionOutput]) -> Duration {
+fn wait(outputs: &[UplinkOutput]) -> Duration {
     match outputs.last() {
         Some(Retrying { wait, .. }) => *wait,
         other => panic!("{other:?}"),
@@ -111,9 +111,9 @@ fn wait(outputs: &[SessionOutput]) -> Duration {
 #[test]
 fn registers_and_carries_messages_both_ways() {
     let mut world = World::registered();
-    assert!(world.session.is_registered());
-    assert_eq!(world.session.next_deadline(), None);
-    assert!(world.session.send(offer(2)));
+    assert!(world.uplink.is_registered());
+    assert_eq!(world.uplink.next_deadline(), None);
+    assert!(world.uplink.send(offer(2)));
     assert_eq!(world.outputs(), [Send(S0, text(offer(2)))]);
     assert_eq!(world.event(S0, SocketEvent::Text(text(offer(1)))), [Message(offer(1))]);
 }
@@ -122,9 +122,9 @@ fn registers_and_carries_messages_both_ways() {
 fn messages_wait_for_the_registration_in_order() {
     let mut world = World::started();
     for peer in [2, 3, 2] {
-        assert!(world.session.send(offer(peer)));
+        assert!(world.uplink.send(offer(peer)));
     }
-    world.session.cancel(Uuid::from_u128(3));
+    world.uplink.cancel(Uuid::from_u128(3));
     assert_eq!(world.outputs(), []);
     let outputs = world.register(S0);
     assert_eq!(
@@ -137,9 +137,9 @@ fn messages_wait_for_the_registration_in_order() {
 fn the_257th_waiting_message_is_dropped() {
     let mut world = World::started();
     for _ in 0..MAX_QUEUED {
-        assert!(world.session.send(offer(2)));
+        assert!(world.uplink.send(offer(2)));
     }
-    assert!(!world.session.send(offer(2)));
+    assert!(!world.uplink.send(offer(2)));
     assert_eq!(world.register(S0).len(), 2 + MAX_QUEUED);
 }
 
@@ -150,13 +150,13 @@ fn a_socket_that_does_not_open_is_given_up_after_10_seconds() {
     let outputs = world.after(Duration::from_millis(1));
     assert_eq!(outputs[0], CloseSocket(S0));
     assert_eq!(
-        world.session.last_failure(),
+        world.uplink.last_failure(),
         Some("the connection did not open within 10s")
     );
     assert_eq!(world.at_deadline(), [Open(S1)]);
     // Late events of the first one change nothing.
     assert_eq!(world.register(S0), []);
-    assert!(!world.session.is_registered());
+    assert!(!world.uplink.is_registered());
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_relay_that_does_not_answer_is_given_up_after_10_seconds() {
     assert_eq!(world.after(Duration::from_secs(9)), []);
     assert_eq!(world.after(Duration::from_secs(1))[0], CloseSocket(S0));
     assert_eq!(
-        world.session.last_failure(),
+        world.uplink.last_failure(),
         Some("the relay did not answer the registration within 10s")
     );
 }
@@ -211,8 +211,8 @@ fn unrecoverable_close_codes_end_the_session() {
                 },
             };
             assert_eq!(world.closed(S0, Some(code), "why"), [Refused(error)]);
-            assert_eq!(world.session.next_deadline(), None);
-            assert!(!world.session.send(offer(2)));
+            assert_eq!(world.uplink.next_deadline(), None);
+            assert!(!world.uplink.send(offer(2)));
         }
     }
 }
@@ -229,7 +229,7 @@ fn other_close_codes_are_tried_again() {
 fn http_401_and_403_are_final_at_any_time() {
     for status in [401, 403] {
         for mut world in [World::started(), World::lost()] {
-            let socket = world.session.socket().unwrap();
+            let socket = world.uplink.socket().unwrap();
             let outputs = world.event(socket, ended(None, "Forbidden", Some(status)));
             let [Refused(Error::RelayRefused { code: None, reason })] = &outputs[..] else {
                 panic!("{outputs:?}");
@@ -248,8 +248,8 @@ fn a_status_that_says_no_relay_is_here_ends_the_first_attempt_only() {
             matches!(&outputs[..], [Hopeless(reason)] if reason.contains(&format!("HTTP status {status}"))),
             "{outputs:?}"
         );
-        assert_eq!(world.session.next_deadline(), None);
-        assert!(!world.session.send(offer(2)));
+        assert_eq!(world.uplink.next_deadline(), None);
+        assert!(!world.uplink.send(offer(2)));
         // A relay that was there once may come back.
         wait(&World::lost().event(S1, ended(None, "", Some(status))));
     }
@@ -265,7 +265,7 @@ fn what_can_never_be_opened_ends_the_first_attempt_only() {
     let unusable = || SocketEvent::Unusable("untrusted".into());
     let mut world = World::started();
     assert_eq!(world.event(S0, unusable()), [Hopeless("untrusted".into())]);
-    assert_eq!(world.session.next_deadline(), None);
+    assert_eq!(world.uplink.next_deadline(), None);
     // Tried before in vain, as while the relay starts.
     let mut world = World::started();
     world.closed(S0, None, "refused");
@@ -279,7 +279,7 @@ fn who_asks_need_not_wait_for_the_next_attempt() {
     let mut world = World::started();
     for attempt in 0..6 {
         world.closed(SocketId(attempt), None, "refused");
-        world.session.reconnect_now(world.now);
+        world.uplink.reconnect_now(world.now);
         assert_eq!(world.outputs(), [Open(SocketId(attempt + 1))]);
     }
     // And the waits start again.
@@ -289,19 +289,19 @@ fn who_asks_need_not_wait_for_the_next_attempt() {
 #[test]
 fn an_attempt_that_hangs_is_begun_anew_and_a_young_one_is_not() {
     let mut world = World::started();
-    world.session.reconnect_now(world.now);
+    world.uplink.reconnect_now(world.now);
     assert_eq!(world.after(Duration::from_millis(1_999)), []);
-    world.session.reconnect_now(world.now);
+    world.uplink.reconnect_now(world.now);
     assert_eq!(world.outputs(), []);
     world.after(Duration::from_millis(1));
-    world.session.reconnect_now(world.now);
+    world.uplink.reconnect_now(world.now);
     assert_eq!(world.outputs(), [CloseSocket(S0), Open(S1)]);
     // One that is registered, or has ended, is left alone.
     world.register(S1);
-    world.session.reconnect_now(world.now);
+    world.uplink.reconnect_now(world.now);
     assert_eq!(world.outputs(), []);
     world.closed(S1, Some(4001), "no");
-    world.session.reconnect_now(world.now);
+    world.uplink.reconnect_now(world.now);
     assert_eq!(world.outputs(), []);
 }
 
@@ -325,17 +325,17 @@ fn a_refused_registration_is_final() {
 #[test]
 fn nonsense_from_the_relay_is_ignored() {
     let mut world = World::registered();
-    let before = world.session.state;
+    let before = world.uplink.state;
     for text in ["", "[]", r#"{"message_type": "x"}"#, &world.registration()] {
         assert_eq!(world.event(S0, SocketEvent::Text(text.into())), []);
     }
     assert_eq!(world.event(S0, SocketEvent::Binary), []);
-    assert_eq!(world.session.state, before);
+    assert_eq!(world.uplink.state, before);
     // An error reported after the registration is only logged.
     let mut world = World::registered();
     let report = r#"{"success": false, "message": "x", "error": true, "message_type": "relay_response"}"#;
     assert_eq!(world.event(S0, SocketEvent::Text(report.into())), []);
-    assert!(world.session.is_registered());
+    assert!(world.uplink.is_registered());
 }
 
 #[test]
@@ -363,11 +363,11 @@ fn who_answers_a_first_registration_with_nonsense_is_no_relay() {
 #[test]
 fn closing_ends_everything() {
     let mut world = World::registered();
-    world.session.send(offer(2));
-    world.session.close();
+    world.uplink.send(offer(2));
+    world.uplink.close();
     assert_eq!(world.outputs(), [Send(S0, text(offer(2))), CloseSocket(S0)]);
-    world.session.close();
-    world.session.start(world.now);
+    world.uplink.close();
+    world.uplink.start(world.now);
     assert_eq!(world.closed(S0, Some(1000), ""), []);
     assert_eq!(world.after(Duration::from_secs(100)), []);
 }
@@ -376,8 +376,8 @@ fn closing_ends_everything() {
 fn closing_while_waiting_stops_the_attempts() {
     let mut world = World::started();
     world.closed(S0, None, "refused");
-    world.session.close();
-    assert_eq!(world.session.next_deadline(), None);
+    world.uplink.close();
+    assert_eq!(world.uplink.next_deadline(), None);
     assert_eq!(world.after(Duration::from_secs(100)), []);
 }
 
@@ -401,14 +401,14 @@ proptest! {
         let mut world = World::started();
         let mut open = Some(S0);
         for (event, age, ms) in steps {
-            let socket = SocketId(world.session.next_socket.saturating_sub(1 + age));
+            let socket = SocketId(world.uplink.next_socket.saturating_sub(1 + age));
             if matches!(event, SocketEvent::Closed { .. } | SocketEvent::Unusable(_)) && open == Some(socket) {
                 open = None;
             }
             let mut outputs = world.event(socket, event);
             outputs.extend(world.after(Duration::from_millis(ms)));
             if ms % 7 == 0 {
-                world.session.reconnect_now(world.now);
+                world.uplink.reconnect_now(world.now);
                 outputs.extend(world.outputs());
             }
             for output in outputs {
@@ -419,7 +419,7 @@ proptest! {
                     _ => {}
                 }
             }
-            prop_assert_eq!(open, world.session.socket());
+            prop_assert_eq!(open, world.uplink.socket());
         }
     }
 }

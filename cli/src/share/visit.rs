@@ -1,19 +1,19 @@
 //! One visitor: its questions, its downloads and its uploads, over its own connection.
 
-use super::downloads::Downloads;
-use super::folder::{Folder, explain};
+use super::downloads::{Downloads, MAX_WAITING};
+use super::folder::explain;
 use super::listings::Listings;
-use super::room::{News, Room};
+use super::room::News;
+use super::shared::Shared;
 use super::uploads::Uploads;
 use crate::intake::Intake;
-use crate::output::Output;
-use crosspeer::transfer::catalog::{Catalog, MAX_SNIPPET};
-use crosspeer::transfer::{Packet, StopCode, ToSender};
+use crate::outlet::Outlet;
+use crosspeer::transfer::catalog::{Catalog, Entry, MAX_SNIPPET};
+use crosspeer::transfer::{Offer, Packet, StopCode, ToSender};
 use crosspeer::{Error, Message, PeerConnection};
 use futures_util::FutureExt;
 use serde_json::json;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::block_in_place;
 use tokio::time::{MissedTickBehavior, interval};
@@ -22,20 +22,12 @@ use uuid::Uuid;
 /// How often the folder on a visitor's screen is looked at, for what others change on the disk.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-/// What sessions share.
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) room: Arc<Room>,
-    pub(super) folder: Arc<Folder>,
-    pub(super) output: Output,
-}
-
 /// One visitor.
-pub(super) struct Session {
+pub(super) struct Visit {
     peer: Uuid,
     connection: PeerConnection,
     shared: Shared,
-    downloads: Downloads,
+    downloads: Outlet<Downloads>,
     uploads: Intake<Uploads>,
     listings: Listings,
     /// Whether it speaks the catalog protocol.
@@ -45,11 +37,11 @@ pub(super) struct Session {
     plain_messages: u64,
 }
 
-impl Session {
+impl Visit {
     pub(super) fn new(peer: Uuid, connection: PeerConnection, shared: Shared) -> Self {
         Self {
             peer,
-            downloads: Downloads::new(peer, shared.clone()),
+            downloads: Outlet::new(Downloads::new(peer, shared.clone())),
             uploads: Intake::new(Uploads::new(peer, shared.clone())),
             connection,
             listings: Listings::default(),
@@ -140,7 +132,7 @@ impl Session {
             }
             Catalog::Get { request, path } => {
                 let answer = match block_in_place(|| self.shared.folder.describe(&path)) {
-                    Ok(entry) => self.downloads.offer(request, path, entry),
+                    Ok(entry) => self.offer(request, path, entry),
                     Err(error) => refused(request, &error),
                 };
                 self.send(&answer).await
@@ -158,6 +150,33 @@ impl Session {
             Catalog::Ping { request } => self.send(&Catalog::Pong { request }).await,
             // Answers to questions that are not asked from here.
             _ => Ok(()),
+        }
+    }
+
+    /// Answers a request for a file that exists.
+    fn offer(&mut self, request: u32, path: String, entry: Entry) -> Catalog {
+        let refuse = |reason: String| Catalog::Refused {
+            request,
+            code: "failed".into(),
+            reason,
+        };
+        if self.downloads.stock.len() >= MAX_WAITING {
+            return refuse(format!("{MAX_WAITING} files are waiting already"));
+        }
+        // What has grown or shrunk since it was listed must not arrive cut.
+        let offer = Offer {
+            name: entry.name,
+            size: entry.size.unwrap_or_default(),
+            modified: entry.modified,
+            estimate: true,
+            ..Offer::default()
+        };
+        match self.downloads.offer(offer) {
+            Ok(transfer) => {
+                self.downloads.stock.add(transfer, path);
+                Catalog::Coming { request, transfer }
+            }
+            Err(error) => refuse(error.to_string()),
         }
     }
 

@@ -1,16 +1,20 @@
 //! Where the driver leaves what the handles pick up: messages, states, and the relay's messages.
 
-use crate::link::{LinkId, State};
-use crate::platform::RtcId;
+mod caller;
+mod shared;
+
+pub(crate) use caller::{Answer, Call, Caller};
+pub(crate) use shared::Shared;
+
 use crate::relay::{PeerConnectionMessage, RelayState};
-use crate::router::{Request, RequestId};
-use crate::{Error, Fingerprint, Message, Result};
+use crate::request::{LinkId, Request};
+use crate::{Error, Message, Result};
 use event_listener::{Event, EventListener, IntoNotification};
-use futures_channel::{mpsc, oneshot};
+use shared::Status;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use uuid::Uuid;
@@ -20,57 +24,8 @@ const RELAY_MESSAGES: usize = 256;
 /// Connections that wait for [`crate::PeerManager::accept`], which not everybody calls; the oldest goes when more come.
 const INCOMING: usize = 256;
 
-/// A handle's request, and where its answer goes.
-pub(crate) struct Call {
-    pub(crate) id: RequestId,
-    pub(crate) request: Request,
-    pub(crate) answer: Option<oneshot::Sender<Result<Answer>>>,
-}
-
-/// The answer, with the connection itself instead of its id.
-pub(crate) enum Answer {
-    Done,
-    Link(Arc<Shared>),
-    Statistics(crate::counter::Statistics),
-}
-
-/// The handles' end of the driver: it ends when the last clone is gone.
-#[derive(Clone)]
-pub(crate) struct Caller {
-    calls: mpsc::UnboundedSender<Call>,
-    next: Arc<AtomicU64>,
-}
-
-impl Caller {
-    #[allow(clippy::disallowed_methods)] // each caller waits for its answer, so a caller has one call in it
-    pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Call>) {
-        let (calls, receiver) = mpsc::unbounded();
-        let next = Arc::default();
-        (Self { calls, next }, receiver)
-    }
-
-    /// Asks the driver for something: which request that is, and its answer. Where nobody waits for the answer any
-    /// more, tell it by [`Request::Cancel`].
-    pub(crate) fn call(&self, request: Request) -> (RequestId, oneshot::Receiver<Result<Answer>>) {
-        let (sender, receiver) = oneshot::channel();
-        (self.push(request, Some(sender)), receiver)
-    }
-
-    /// Tells the driver something that has no answer.
-    pub(crate) fn tell(&self, request: Request) {
-        self.push(request, None);
-    }
-
-    /// After the driver has ended, an answer's sender is dropped, which its receiver notices.
-    fn push(&self, request: Request, answer: Option<oneshot::Sender<Result<Answer>>>) -> RequestId {
-        let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
-        let _ = self.calls.unbounded_send(Call { id, request, answer });
-        id
-    }
-}
-
 /// What all handles of one driver share.
-pub(crate) struct Hub {
+pub(crate) struct Mailroom {
     /// Bytes after which the driver is told what the user has taken.
     report_bytes: usize,
     /// A connection stands here once for each message that nobody has claimed.
@@ -90,35 +45,7 @@ pub(crate) struct Hub {
     called: Event,
 }
 
-/// One connection, seen from both sides.
-pub(crate) struct Shared {
-    pub(crate) id: LinkId,
-    incoming: bool,
-    status: Mutex<Status>,
-    arrived: Event,
-    changed: Event,
-}
-
-struct Status {
-    state: State,
-    peer: Option<Uuid>,
-    crosspeer: Option<bool>,
-    confirms: bool,
-    /// Bytes of the largest message that the peer takes, if it says so.
-    largest: Option<u64>,
-    /// Whether the peer is verified, and its certificate.
-    identity: (bool, Option<Fingerprint>),
-    rtc: Option<RtcId>,
-    error: Option<Error>,
-    messages: VecDeque<Message>,
-    /// Handles that take this connection's messages; without any they go to the manager's `recv`.
-    claims: usize,
-    /// Nobody will ever take its messages.
-    discards: bool,
-    unreported: usize,
-}
-
-impl Hub {
+impl Mailroom {
     pub(crate) fn new(receive_buffer_bytes: usize) -> Self {
         Self {
             report_bytes: receive_buffer_bytes / 4,
@@ -162,7 +89,7 @@ impl Hub {
         })
     }
 
-    /// [`Hub::recv`], until everything has ended: connections outlive the relay.
+    /// [`Mailroom::recv`], until everything has ended: connections outlive the relay.
     pub(crate) fn recv_to_the_end(&self, caller: &Caller) -> impl Future<Output = Result<(Uuid, Message)>> {
         until(&self.arrived, || match self.try_recv(caller) {
             Some(message) => Some(Ok(message)),
@@ -217,14 +144,14 @@ impl Hub {
         }
     }
 
-    /// From now on a connection's messages do not go to [`Hub::recv`].
+    /// From now on a connection's messages do not go to [`Mailroom::recv`].
     pub(crate) fn claim(&self, shared: &Arc<Shared>) {
         let mut status = shared.lock();
         status.claims += 1;
         lock(&self.ready).retain(|ready| !Arc::ptr_eq(ready, shared));
     }
 
-    /// Gives a connection's messages back to [`Hub::recv`] when the last handle that took them is gone.
+    /// Gives a connection's messages back to [`Mailroom::recv`] when the last handle that took them is gone.
     pub(crate) fn release(&self, shared: &Arc<Shared>) {
         let mut status = shared.lock();
         status.claims -= 1;
@@ -322,7 +249,7 @@ impl Hub {
         self.called.notify(1.additional());
     }
 
-    /// The handles that a new connection is claimed by: the one that [`Hub::accept`] will give.
+    /// The handles that a new connection is claimed by: the one that [`Mailroom::accept`] will give.
     pub(crate) fn first_claims(&self, incoming: bool) -> usize {
         usize::from(incoming && self.accepts.load(Ordering::Acquire))
     }
@@ -373,127 +300,6 @@ impl Hub {
         self.set_relay(RelayState::Ended(error));
         self.called.notify(usize::MAX);
         self.arrived.notify(usize::MAX);
-    }
-}
-
-impl Shared {
-    pub(crate) fn new(id: LinkId, peer: Option<Uuid>, incoming: bool, claims: usize) -> Self {
-        let status = Status {
-            state: State::New,
-            peer,
-            crosspeer: None,
-            confirms: false,
-            largest: None,
-            identity: (false, None),
-            rtc: None,
-            error: None,
-            messages: VecDeque::new(),
-            claims,
-            discards: false,
-            unreported: 0,
-        };
-        Self {
-            id,
-            incoming,
-            status: Mutex::new(status),
-            arrived: Event::new(),
-            changed: Event::new(),
-        }
-    }
-
-    /// Whether the peer has called.
-    pub(crate) fn is_incoming(&self) -> bool {
-        self.incoming
-    }
-
-    /// Nobody will take its messages any more, those that wait included: their weight, and what the driver did not know
-    /// of yet.
-    pub(crate) fn discard(&self) -> usize {
-        let mut status = self.lock();
-        status.discards = true;
-        let waiting: usize = status.messages.drain(..).map(|message| message.weight()).sum();
-        std::mem::take(&mut status.unreported) + waiting
-    }
-
-    /// What the user has taken and the driver does not know of yet.
-    pub(crate) fn take_unreported(&self) -> usize {
-        std::mem::take(&mut self.lock().unreported)
-    }
-
-    pub(crate) fn set_state(&self, state: State, error: Option<Error>) {
-        let mut status = self.lock();
-        status.state = state;
-        status.error = status.error.take().or(error);
-        drop(status);
-        self.changed.notify(usize::MAX);
-        self.arrived.notify(usize::MAX);
-    }
-
-    pub(crate) fn set_kind(&self, crosspeer: bool, confirms: bool) {
-        let mut status = self.lock();
-        (status.crosspeer, status.confirms) = (Some(crosspeer), confirms);
-    }
-
-    pub(crate) fn confirms(&self) -> bool {
-        self.lock().confirms
-    }
-
-    pub(crate) fn set_identity(&self, identity: (bool, Option<Fingerprint>)) {
-        self.lock().identity = identity;
-    }
-
-    pub(crate) fn identity(&self) -> (bool, Option<Fingerprint>) {
-        self.lock().identity
-    }
-
-    pub(crate) fn set_largest(&self, bytes: u64) {
-        self.lock().largest = Some(bytes);
-    }
-
-    pub(crate) fn largest(&self) -> Option<u64> {
-        self.lock().largest
-    }
-
-    pub(crate) fn set_rtc(&self, rtc: RtcId) {
-        self.lock().rtc = Some(rtc);
-    }
-
-    pub(crate) fn rtc(&self) -> Option<RtcId> {
-        self.lock().rtc
-    }
-
-    pub(crate) fn set_peer(&self, peer: Uuid) {
-        self.lock().peer = Some(peer);
-    }
-
-    pub(crate) fn state(&self) -> State {
-        self.lock().state
-    }
-
-    pub(crate) fn peer(&self) -> Option<Uuid> {
-        self.lock().peer
-    }
-
-    pub(crate) fn crosspeer(&self) -> Option<bool> {
-        self.lock().crosspeer
-    }
-
-    pub(crate) fn error(&self) -> Option<Error> {
-        self.lock().error.clone()
-    }
-
-    /// Ends with the state once it is another than `seen`.
-    pub(crate) fn changed(&self, seen: State) -> impl Future<Output = State> {
-        until(&self.changed, move || Some(self.state()).filter(|state| *state != seen))
-    }
-
-    /// Ends with the error that the connection ended with.
-    pub(crate) fn ended(&self) -> impl Future<Output = Error> {
-        until(&self.changed, || self.error())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Status> {
-        lock(&self.status)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What names a certificate.
+//! The certificate of a peer: what names it, and how it is kept.
 
 use uuid::Builder;
 use uuid::Uuid;
@@ -64,5 +64,28 @@ impl std::fmt::Display for Fingerprint {
 impl std::fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text of an identity file: a certificate and its private key, as PEM. What a platform makes of it is its own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity(String);
+
+impl Identity {
+    /// From PEM text, which the platform reads when it is opened.
+    pub fn from_pem(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The PEM text. It has the private key in it.
+    pub fn as_pem(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    /// Without the private key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity(…)")
     }
 }
