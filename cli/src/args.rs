@@ -16,6 +16,7 @@ const EXIT_CODES: &str = "Exit codes:
   5    timed out
   6    a file was refused, or its checksum was wrong
   7    displaced: another program registered this peer's UUID at the relay
+  8    the other peer is not the one of its UUID, or cannot be verified
   130  interrupted";
 
 /// Send and receive files and messages between peers, directly, over WebRTC.
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// Measure round trips to a peer that runs `crosspeer echo`
     #[command(after_help = EXIT_CODES)]
     Ping(PingArgs),
+    /// Show the UUID that an identity file gives; makes the file if there is none
+    #[command(after_help = EXIT_CODES)]
+    Id(IdArgs),
     /// Find out what stands in the way: addresses, relay, STUN, NAT, TURN
     #[command(after_help = EXIT_CODES)]
     Doctor(DoctorArgs),
@@ -62,9 +66,16 @@ pub(crate) struct ConnectArgs {
     /// The relay, such as ws://127.0.0.1:8700, wss://relay.example or wss://user:password@relay.example?token=…
     #[arg(long, value_name = "URL")]
     pub(crate) relay: String,
-    /// This peer's UUID; a random one if not given
+    /// This peer's UUID, which nobody can verify; the one of its certificate if not given
     #[arg(long, value_name = "UUID")]
     pub(crate) uuid: Option<Uuid>,
+    /// File that keeps this peer's certificate, and with it its UUID; made if it does not exist. A new UUID each time if
+    /// not given
+    #[arg(long, value_name = "FILE", conflicts_with = "uuid")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Connect only to peers that can be verified
+    #[arg(long)]
+    pub(crate) require_verified: bool,
     /// This peer's name, shown to others; the host's if not given
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -151,9 +162,12 @@ pub(crate) struct ShareArgs {
     /// Share names that begin with a dot too
     #[arg(long)]
     pub(crate) hidden: bool,
-    /// This peer's UUID; a random one if not given
+    /// This peer's UUID, which nobody can verify; the one of its certificate if not given
     #[arg(long, value_name = "UUID")]
     pub(crate) uuid: Option<Uuid>,
+    /// File that keeps this peer's certificate, and with it its UUID; made if it does not exist
+    #[arg(long, value_name = "FILE", conflicts_with = "uuid")]
+    pub(crate) identity: Option<PathBuf>,
     /// This peer's name, shown on the page; the host's if not given
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -231,6 +245,13 @@ pub(crate) struct PingArgs {
     /// Milliseconds between messages
     #[arg(long, value_name = "MS", default_value_t = 100)]
     pub(crate) interval: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IdArgs {
+    /// The file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: PathBuf,
 }
 
 #[derive(Debug, Args)]

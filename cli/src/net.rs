@@ -2,6 +2,7 @@
 
 use crate::args::{ConnectArgs, RelayTlsArgs};
 use crate::failure::{Failure, Result};
+use crate::identity;
 use crate::output::Output;
 use crosspeer::{Error, IceServer, RelayState};
 use crosspeer_native::{Config, PeerManager, RelayClient};
@@ -26,6 +27,8 @@ pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool) -> Result<PeerMa
     let mut config = Config::default();
     config.name.clone_from(&args.name);
     config.uuid = args.uuid;
+    config.identity = identity::load(args.identity.as_deref())?;
+    config.require_verified = args.require_verified;
     config.channels = args.channels;
     config.connect_timeout = args.timeout;
     config.confirms = confirms;

@@ -4,6 +4,7 @@ mod inbox;
 
 use crate::args::ReceiveArgs;
 use crate::failure::{Exit, Failure, Result};
+use crate::identity::shield;
 use crate::net;
 use crate::output::Output;
 use crate::store::Store;
@@ -74,6 +75,11 @@ async fn serve(
         tokio::select! {
             connection = peers.accept() => match connection {
                 Ok(connection) => {
+                    let peer = connection.peer().unwrap_or_default();
+                    output.detail(
+                        json!({"type": "connected", "peer": peer, "verified": connection.is_verified()}),
+                        format_args!("{peer} ({}) is connected", shield(&connection)),
+                    );
                     let welcome = from.is_empty() || connection.peer().is_some_and(|peer| from.contains(&peer));
                     let inbox = Inbox::new(connection, folder.clone(), welcome, stored.clone());
                     inboxes.spawn(inbox.run(stopped.clone()));

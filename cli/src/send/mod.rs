@@ -5,6 +5,7 @@ mod goods;
 
 use crate::args::SendArgs;
 use crate::failure::{Exit, Failure, Result};
+use crate::identity::shield;
 use crate::net;
 use crate::outlet::Outlet;
 use crate::output::{Output, count_of, human_bytes, name_for_people};
@@ -64,7 +65,11 @@ fn list(args: &SendArgs, output: &Output) -> Result<Sources> {
 }
 
 async fn send_all(connection: &PeerConnection, args: &SendArgs, sources: Sources, output: &Output) -> Result<()> {
-    output.event_json(json!({"type": "connected", "peer": args.peer, "crosspeer": connection.is_crosspeer()}));
+    output.detail(
+        json!({"type": "connected", "peer": args.peer, "crosspeer": connection.is_crosspeer(),
+               "verified": connection.is_verified()}),
+        format_args!("connected to {} ({})", args.peer, shield(connection)),
+    );
     let mut upload = Upload::new(connection, output, args.connect.timeout);
     let unreadable = sources.unreadable.iter().map(|_| StopCode::Failed);
     upload.failed().extend(unreadable);

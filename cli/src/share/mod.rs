@@ -16,11 +16,11 @@ mod visit;
 
 use crate::args::ShareArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::net;
 use crate::output::Output;
+use crate::{identity, net};
 use crosspeer::transfer::catalog::{Participant, Role};
-use crosspeer::{IceServer, Proxy};
-use crosspeer_native::{Config, PeerManager};
+use crosspeer::{IceServer, Identity, Proxy};
+use crosspeer_native::{Config, PeerManager, fingerprint_of, generate_identity};
 use crosspeer_relay::{Hub, RelayConfig};
 use folder::Folder;
 use guesses::Guesses;
@@ -54,8 +54,12 @@ pub(crate) async fn run(mut args: ShareArgs, output: &Output) -> Result<()> {
     let listener = listener.map_err(|e| busy(args.listen, &e))?;
     let listen = listener.local_addr().map_err(|e| Failure::local(args.listen, e))?;
     let hub = Hub::new(&RelayConfig::default());
+    let identity = match identity::load(args.identity.as_deref())? {
+        Some(identity) => identity,
+        None => generate_identity()?,
+    };
     let own = Participant {
-        uuid: args.uuid.unwrap_or_else(Uuid::new_v4),
+        uuid: args.uuid.unwrap_or(fingerprint_of(&identity)?.uuid()),
         name: args.name.clone().unwrap_or_else(address::host_name),
         role: Role::Folder,
     };
@@ -64,7 +68,7 @@ pub(crate) async fn run(mut args: ShareArgs, output: &Output) -> Result<()> {
     let door = door(&args, &own, listen);
     let service = http::router(door, hub.router()).into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(axum::serve(listener, service).into_future());
-    let peers = join(&args, &own, listen, &key).await?;
+    let peers = join(&args, (&own, identity), listen, &key).await?;
     announce(&args, &own, listen, output);
     let shared = Shared {
         room: Arc::new(Room::new(hub.clone(), own)),
@@ -98,9 +102,15 @@ async fn serve(peers: &PeerManager, shared: &Shared) -> Result<()> {
     }
 }
 
-async fn join(args: &ShareArgs, own: &Participant, listen: SocketAddr, key: &str) -> Result<PeerManager> {
+async fn join(
+    args: &ShareArgs,
+    (own, identity): (&Participant, Identity),
+    listen: SocketAddr,
+    key: &str,
+) -> Result<PeerManager> {
     let mut config = Config::default();
     config.uuid = Some(own.uuid);
+    config.identity = Some(identity);
     config.name = Some(own.name.clone());
     config.confirms = true;
     config.proxy = Proxy::None; // it is this very process
