@@ -233,6 +233,7 @@ impl Link {
         if self.phase == Phase::Ended {
             return;
         }
+        let error = self.end_of(error);
         self.drop_rtcs(cx);
         self.owes_withdrawal = self.phase == Phase::Establishing && !self.is_answerer() && self.agreed.crosspeer;
         self.phase = Phase::Ended;

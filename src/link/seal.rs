@@ -1,12 +1,18 @@
 //! Whether both sides have seen the same: the first frame on each channel says what this side has sent and received of both
 //! descriptions, and a difference ends the connection. So nobody in between can leave out or change what they agree on.
 
-use super::{Context, Link};
+use super::{Context, Link, Phase};
 use crate::chunk::{Frame, Kind};
+use crate::output::Output;
+use crate::platform::RtcCommand;
 use crate::wire::control::SEAL;
 use crate::{Error, Fingerprint, identity};
 use bytes::Bytes;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// The longest that a peer is given to hear it.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 pub(super) struct Seal {
@@ -16,6 +22,8 @@ pub(super) struct Seal {
     fingerprint: Option<Fingerprint>,
     /// The peer's id is a key, and its certificate fits.
     verified: bool,
+    /// What is wrong, while the peer is yet to hear what we have seen: it names it too.
+    broken: Option<Error>,
     /// The channels, as bits, on which the peer has said it.
     heard: u64,
 }
@@ -68,6 +76,28 @@ impl Link {
                 self.control_on(cx, slot, SEAL, transcript.as_bytes());
             }
         }
+    }
+
+    /// Both have seen different things: nothing more is said or heard, but what was said first still arrives.
+    pub(super) fn break_off(&mut self, cx: &mut Context<'_>, error: Error) {
+        if self.phase != Phase::Open {
+            return self.end(cx, error);
+        }
+        tracing::warn!(link = self.id.0, peer = ?self.peer, %error, "ends");
+        self.seal.broken = Some(error);
+        cx.out.push_back(Output::Identity(self.id, false, None));
+        self.phase = Phase::Closing;
+        self.close.deadline = Some(cx.now + cx.config.close_timeout.min(LAST_WORD));
+        self.command(cx, RtcCommand::Flush);
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.seal.broken.is_some()
+    }
+
+    /// With what the connection ends, whatever it ends by.
+    pub(super) fn end_of(&mut self, error: Error) -> Error {
+        self.seal.broken.take().unwrap_or(error)
     }
 
     /// Looks at what comes first on each channel.

@@ -50,6 +50,9 @@ impl Link {
 
     /// Gives the platform as many frames as the lanes have room for.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) {
+        if self.is_broken() {
+            return;
+        }
         self.adjust_lanes(cx);
         while let Some((slot, frame, number)) = self.lanes.take_again(cx.now) {
             self.write(cx, slot, frame, Some(number));
@@ -79,7 +82,10 @@ impl Link {
 
     fn on_frame(&mut self, cx: &mut Context<'_>, at: usize, channel: u16, data: Bytes, binary: bool) {
         if let Err(error) = self.check_seal(at, channel, &data) {
-            return self.end(cx, error);
+            return self.break_off(cx, error);
+        }
+        if self.is_broken() {
+            return;
         }
         let size = data.len();
         let frame = if binary {
@@ -189,7 +195,7 @@ impl Link {
 
     /// Takes the close as far as it can go now.
     pub(super) fn advance_close(&mut self, cx: &mut Context<'_>) {
-        if !matches!(self.phase, Phase::Open | Phase::Closing) {
+        if !matches!(self.phase, Phase::Open | Phase::Closing) || self.is_broken() {
             return;
         }
         if self.close.asked && !self.close.said && self.outbox.is_empty() {
@@ -251,7 +257,7 @@ impl Link {
     }
 
     fn on_flushed(&mut self, cx: &mut Context<'_>) {
-        if self.close.flushing || (self.close.said && !self.agreed.close) {
+        if self.is_broken() || self.close.flushing || (self.close.said && !self.agreed.close) {
             self.close.flushed = true;
             self.end(cx, Error::closed("this side closed the connection"));
         }
