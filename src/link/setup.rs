@@ -365,6 +365,11 @@ impl Link {
             || (self.state() == State::Connecting && self.waits_for_relay())
     }
 
+    /// Whether no address of the peer has answered yet, and nobody here waits for it.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.stage <= Stage::Ice && self.waiting_ready.is_empty() && self.outbox.is_empty()
+    }
+
     /// Whether the peer offered.
     pub(crate) fn is_answerer(&self) -> bool {
         self.phase == Phase::Answering || self.signal.as_ref().is_some_and(|signal| !signal.offer)

@@ -18,12 +18,12 @@ use crate::platform::SdpType;
 use crate::relay::{DescriptionType, PeerConnectionMessage};
 use crate::request::LinkId;
 use crate::wire::word;
-use crate::{Error, Result, identity};
+use crate::{Error, Result, Stage, identity};
 use uuid::Uuid;
 use web_time::Instant;
 
-/// Connections that are being set up because others want them; a flood of offers beyond is dropped.
-const MAX_ANSWERING: usize = 256;
+/// Connections that are being set up because others want them; each costs sockets, and some 400 KiB.
+const MAX_ANSWERING: usize = 64;
 
 impl Router {
     /// Gives the relay what links have to say.
@@ -139,11 +139,7 @@ impl Router {
         if self.closing.is_some() || self.done {
             return Err(Error::closed("this side is being closed"));
         }
-        let answering = |link: &&Link| link.is_answerer() && link.state() == State::Connecting;
-        if self.links.values().filter(answering).count() >= MAX_ANSWERING {
-            let text = format!("{MAX_ANSWERING} connections are being answered already");
-            return Err(Error::InvalidInput(text));
-        }
+        self.make_room(now)?;
         // Those whose messages nobody has taken yet count too: they still cost memory.
         if replaced.is_none() && self.links.len() + self.unread.len() >= self.config.max_connections {
             let text = format!(
@@ -157,6 +153,26 @@ impl Router {
             self.hand_over(now, old, new, sdp);
         }
         Ok(Some(new))
+    }
+
+    /// For one more call: of too many that are being answered, the oldest of those that nothing has come of gives way.
+    fn make_room(&mut self, now: Instant) -> Result<()> {
+        let answering = |link: &&Link| link.is_answerer() && link.state() == State::Connecting;
+        if self.links.values().filter(answering).count() < MAX_ANSWERING {
+            return Ok(());
+        }
+        // In the order of their beginning.
+        let oldest = self.links.values().filter(answering).find(|link| link.is_unheard());
+        let Some(oldest) = oldest.map(|link| link.id) else {
+            let text = format!("{MAX_ANSWERING} connections are being answered already");
+            return Err(Error::InvalidInput(text));
+        };
+        self.with_link(now, oldest, |link, cx| {
+            let reason = "it has given way to later calls, since nothing came of it".into();
+            let stage = Stage::Ice;
+            link.end(cx, Error::SetupFailed { stage, reason });
+        });
+        Ok(())
     }
 
     /// The peer came back: the old connection is dead.

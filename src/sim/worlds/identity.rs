@@ -301,3 +301,46 @@ pub(super) fn who_must_be_verified_is(now: Instant, seed: u64) -> Outcome {
         format!("{:?}", world.reply(bad[1]))
     })
 }
+
+/// Offers of peers that do not exist, in numbers: somebody who does gets an answer nevertheless.
+pub(super) fn empty_offers_keep_nobody_out(now: Instant, seed: u64) -> Outcome {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut world = World::new(now, seed, Weather::default());
+    let alice = world.add_keyed(Config::default());
+    let bob = world.add(2, Config::default(), false);
+    world.run_for(SECOND);
+    let offer = |rng: &mut fastrand::Rng, to: Uuid| {
+        let sdp = format!(
+            "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\na=ice-ufrag:{}\r\n",
+            rng.u32(..)
+        );
+        let sdp_type = crate::platform::SdpType::Offer;
+        let message = PeerConnectionMessage {
+            source_uuid: Uuid::from_u128(rng.u128(1000..)),
+            source_name: "nobody".into(),
+            peer_uuid: to,
+            description_type: crate::relay::DescriptionType::Offer,
+            description: Description::Session(SessionDescription { sdp_type, sdp }).encode(),
+            error: None,
+        };
+        // Some of the random ids look like keys, and are refused at once.
+        crate::relay::RelayMessage::PeerConnection(message).encode()
+    };
+    for _ in 0..300 {
+        let text = offer(&mut rng, world.uuid(alice));
+        world.inject(alice, &text);
+    }
+    world.run_for(Duration::from_millis(100));
+    let most = world.open_rtcs(alice);
+    check(most <= 64, || format!("{most} peer connections at once"))?;
+    let ticket = world.send(bob, alice, "honest");
+    // Some ten a second go on meanwhile.
+    for _ in 0..20 {
+        let text = offer(&mut rng, world.uuid(alice));
+        world.inject(alice, &text);
+        world.run_for(Duration::from_millis(100));
+    }
+    check(world.received(alice).len() == 1, || {
+        format!("the honest peer waits: {:?}", world.reply(ticket))
+    })
+}
