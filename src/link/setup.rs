@@ -125,6 +125,7 @@ impl Link {
         self.agree(cx, offer);
         self.meet(offer);
         let (offer, to) = (description::prepare_remote(offer), self.agreed.to);
+        self.candidates = description::candidates(&offer).count();
         self.command(cx, RtcCommand::Answer { offer, to });
     }
 
@@ -150,6 +151,7 @@ impl Link {
         self.stage = Stage::Ice;
         self.release_candidates();
         let (answer, to) = (description::prepare_remote(answer), self.agreed.to);
+        self.candidates += description::candidates(&answer).count();
         self.command(cx, RtcCommand::Complete { answer, to });
     }
 

@@ -24,7 +24,10 @@ impl Link {
         let Some(at) = self.lanes.find(rtc) else { return };
         match event {
             RtcEvent::LocalDescription(local) if self.is_further(at) => self.on_lane_description(cx, at, &local),
-            RtcEvent::ChannelOpen { .. } if self.is_further(at) => self.on_lane_open(cx, at),
+            RtcEvent::ChannelOpen { channel, .. } if self.is_further(at) => match channel {
+                0 => self.on_lane_open(cx, at),
+                _ => self.end(cx, Error::PeerMisbehaved("a lane has one data channel".into())),
+            },
             RtcEvent::Progress(_) if self.is_further(at) => {}
             RtcEvent::LocalDescription(local) => self.on_local_description(cx, local),
             RtcEvent::Progress(stage) => self.on_progress(stage),

@@ -24,6 +24,9 @@ use webrtc::peer_connection::{
 /// How long the driver is hurried after a channel has arrived, since the answerer cannot know whether it was the last.
 const ARRIVAL_HURRY: Duration = Duration::from_millis(500);
 
+/// Data channels of a connection, as the link counts them.
+const MAX_CHANNELS: usize = 64;
+
 /// The longest that the driver's last rounds are waited for; each takes microseconds.
 const LAST_ROUNDS: Duration = Duration::from_millis(500);
 
@@ -88,6 +91,7 @@ impl Actor {
     ) {
         let writer = Writer::new(setup::silent_after(&self.config), self.reports.clone());
         self.tasks.spawn(writer.run(writes));
+        let gate = Arc::clone(&self.gate);
         loop {
             let deadline = self.gathering.map(|(_, at)| at);
             let step = tokio::select! {
@@ -96,6 +100,7 @@ impl Actor {
                     Some(command) => self.carry_out(command).await,
                 },
                 Some(news) = news.recv() => self.hear(news).await,
+                () = gate.flooded.notified() => self.fail("the peer sends a message without an end".into()),
                 () = sleep_until(deadline) => {
                     self.describe().await;
                     Continue(())
@@ -238,6 +243,9 @@ impl Actor {
             News::Gathered => self.describe().await,
             News::Ice(state) => return self.hear_ice(state),
             News::Connection(state) => return self.hear_connection(state).await,
+            News::Arrived(_) if self.channels.len() >= MAX_CHANNELS => {
+                return self.fail("the peer opens more data channels than any connection has".into());
+            }
             News::Arrived(channel) => self.arrived(channel).await,
             News::Opened => {
                 self.opened += 1;
@@ -278,6 +286,7 @@ impl Actor {
     fn hear_ice(&mut self, state: Ice) -> ControlFlow<()> {
         match state {
             Ice::Connected | Ice::Completed if self.stage == Stage::Ice => {
+                self.gate.checks.connected();
                 self.stage = Stage::Dtls;
                 self.reports.event(RtcEvent::Progress(Stage::Dtls));
             }

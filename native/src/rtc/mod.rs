@@ -10,6 +10,7 @@ mod actor;
 mod addresses;
 mod certificate;
 mod channel;
+mod checks;
 mod gate;
 mod observer;
 mod pace;
