@@ -167,6 +167,9 @@ pub struct Config {
     /// Bytes of received messages that wait to be taken, for each peer, before its sender is held back. Default 16 MiB.
     /// A single larger message is still delivered, and what is on its way over several lanes, up to 24 MiB more.
     pub receive_buffer_bytes: usize,
+    /// Bytes of messages that have come in part, over all connections together. Beyond that the connection with the most of
+    /// them is ended. Default 2 GiB.
+    pub memory_budget_bytes: u64,
     /// Bytes of a message's chunk towards peers of our own kind, 1–64 KiB. Default 64 KiB, where throughput
     /// peaks. ProxyStore peers always get its 32 KiB.
     pub chunk_bytes: usize,
@@ -211,6 +214,7 @@ impl Default for Config {
             close_timeout: Duration::from_secs(30),
             max_message_bytes: 1 << 30,
             receive_buffer_bytes: 16 << 20,
+            memory_budget_bytes: 2 << 30,
             chunk_bytes: MAX_CHUNK_BYTES,
             max_connections: 1024,
             ordered: true,

@@ -212,6 +212,9 @@ pub(crate) struct ReceiveArgs {
     /// Write what comes to the output instead, one after the other; ends after one file or message, or after --count
     #[arg(long, conflicts_with_all = ["dir", "json", "overwrite", "hidden"])]
     pub(crate) stdout: bool,
+    /// Take plain messages of up to so many MiB, each held in memory; files by `crosspeer send` may be of any size
+    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) max_message: u16,
     /// Take names that begin with a dot too
     #[arg(long)]
     pub(crate) hidden: bool,

@@ -12,6 +12,11 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
+/// Bytes of the largest message where nothing large makes sense.
+const SMALL_MESSAGE: u64 = 16 << 20;
+/// Bytes of messages that strangers have begun, all together.
+const MEMORY_BUDGET: u64 = 40 << 20;
+
 /// The longest that a command takes to deliver what it has sent when it ends.
 const CLOSE_TIME: Duration = Duration::from_secs(30);
 /// The same after Ctrl-C.
@@ -19,11 +24,12 @@ const INTERRUPTED_CLOSE_TIME: Duration = Duration::from_secs(3);
 
 /// Registers at the relay.
 pub(crate) async fn join(args: &ConnectArgs) -> Result<PeerManager> {
-    join_as(args, false).await
+    join_as(args, false, SMALL_MESSAGE).await
 }
 
-/// The same for a program that confirms what plain messages it keeps, or hears such.
-pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool) -> Result<PeerManager> {
+/// The same for a program that confirms what plain messages it keeps, or hears such, and takes and sends messages of so
+/// many bytes.
+pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool, max_message_bytes: u64) -> Result<PeerManager> {
     let mut config = Config::default();
     config.name.clone_from(&args.name);
     config.uuid = args.uuid;
@@ -32,6 +38,8 @@ pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool) -> Result<PeerMa
     config.channels = args.channels;
     config.connect_timeout = args.timeout;
     config.confirms = confirms;
+    config.max_message_bytes = max_message_bytes;
+    config.memory_budget_bytes = MEMORY_BUDGET.max(max_message_bytes + (max_message_bytes >> 2));
     if args.no_stun || !args.stun.is_empty() {
         config.ice_servers = args.stun.iter().map(IceServer::new).collect();
     }

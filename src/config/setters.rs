@@ -36,6 +36,7 @@ setters! { Config:
     with_close_timeout(close_timeout: Duration)
     with_max_message_bytes(max_message_bytes: u64)
     with_receive_buffer_bytes(receive_buffer_bytes: usize)
+    with_memory_budget_bytes(memory_budget_bytes: u64)
     with_chunk_bytes(chunk_bytes: usize)
     with_max_connections(max_connections: usize)
     with_ordered(ordered: bool)
@@ -110,6 +111,7 @@ mod tests {
             close_timeout,
             max_message_bytes,
             receive_buffer_bytes,
+            memory_budget_bytes,
             chunk_bytes,
             max_connections,
             ordered,
@@ -133,6 +135,7 @@ mod tests {
             .with_close_timeout(seconds(7))
             .with_max_message_bytes(8)
             .with_receive_buffer_bytes(9)
+            .with_memory_budget_bytes(12)
             .with_chunk_bytes(10)
             .with_max_connections(11)
             .with_ordered(false)
@@ -154,6 +157,7 @@ mod tests {
         let times = [gather_timeout, connect_timeout, dead_after, close_timeout];
         assert_eq!(times, [4, 5, 6, 7].map(seconds));
         assert_eq!((max_message_bytes, receive_buffer_bytes, chunk_bytes), (8, 9, 10));
+        assert_eq!(memory_budget_bytes, 12);
         assert_eq!((max_connections, ordered, confirms, lanes), (11, false, true, 2..=3));
     }
 }

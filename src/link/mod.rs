@@ -83,6 +83,8 @@ pub(crate) struct Link {
     pub(crate) owes_withdrawal: bool,
     /// The user's handle is gone.
     pub(crate) forgotten: bool,
+    /// What the router has counted of [`Link::held`].
+    pub(crate) counted: usize,
     candidates: usize,
     withheld: candidates::Withheld,
     phase: Phase,
@@ -139,6 +141,7 @@ impl Link {
             by_hand: peer.is_none(),
             owes_withdrawal: false,
             forgotten: false,
+            counted: 0,
             candidates: 0,
             withheld: candidates::Withheld::default(),
             phase: Phase::New,
@@ -188,6 +191,11 @@ impl Link {
     /// Bytes of messages delivered and not yet taken.
     pub(crate) fn unread(&self) -> usize {
         self.inbox.unread()
+    }
+
+    /// Bytes of messages that wait for more to come.
+    pub(crate) fn held(&self) -> usize {
+        self.inbox.held()
     }
 
     /// Counts what the user has yet to take of an earlier connection to the same peer.

@@ -7,6 +7,7 @@
 //! Feed it by [`Router::handle`], carry out everything [`Router::poll_output`] gives, and come back at
 //! [`Router::next_deadline`]. `driver.rs` does this with a platform, the simulator with a virtual clock.
 
+mod budget;
 mod held;
 mod links;
 mod request;
@@ -66,6 +67,8 @@ pub struct Router {
     unread: SortedMap<LinkId, (Uuid, usize)>,
     /// New links that wait for the end of the peer's old one, so that they do not overtake its last messages.
     deferred: Vec<(LinkId, LinkId)>,
+    /// Bytes of messages that are not complete, over all links.
+    held_bytes: u64,
     /// Offers with another certificate than that of the connection that is up.
     held: held::Held,
     out: VecDeque<Output>,
@@ -95,6 +98,7 @@ impl Router {
             by_rtc: SortedMap::default(),
             unread: SortedMap::default(),
             deferred: Vec::new(),
+            held_bytes: 0,
             held: held::Held::default(),
             out: VecDeque::new(),
             next_rtc: 0,
@@ -125,6 +129,7 @@ impl Router {
             }
             Input::Timeout => self.on_timeout(now),
         }
+        self.keep_budget(now);
         self.settle(now);
     }
 
@@ -211,6 +216,7 @@ impl Router {
 
     /// After a link's step: whether it is history.
     fn keep_books(&mut self, id: LinkId) {
+        self.count(id);
         let Some(link) = self.links.get_mut(&id) else { return };
         if link.is_ended() {
             let deserted = link.peer.filter(|_| std::mem::take(&mut link.owes_withdrawal));

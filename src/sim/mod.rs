@@ -378,6 +378,18 @@ impl World {
         self.engine.connected(node).len()
     }
 
+    /// The peer opens a data channel of this number on one of them, by the order of their opening.
+    pub fn open_channel(&mut self, node: NodeId, nth: usize, channel: u16) {
+        if let Some(rtc) = self.engine.connected(node).get(nth).copied() {
+            let label = "p2p-0-1".to_owned();
+            self.event_soon(
+                node,
+                Event::Rtc(rtc, RtcEvent::ChannelOpen { channel, label }),
+                Duration::ZERO,
+            );
+        }
+    }
+
     /// The path of one of them breaks, by the order of their opening; what is on its way over it is lost.
     pub fn cut_lane(&mut self, node: NodeId, nth: usize) {
         if let Some(rtc) = self.engine.connected(node).get(nth) {

@@ -100,6 +100,10 @@ const ANYWHERE: &[Named] = &[
         identity::a_taken_id_gets_nothing_of_a_connection_that_works,
     ),
     ("who_must_be_verified_is", identity::who_must_be_verified_is),
+    (
+        "all_connections_share_one_budget",
+        credit::all_connections_share_one_budget,
+    ),
     ("empty_offers_keep_nobody_out", identity::empty_offers_keep_nobody_out),
 ];
 

@@ -35,7 +35,7 @@ pub(crate) async fn run(args: ReceiveArgs, output: &Output) -> Result<()> {
         }
     };
     crosspeer_relay::raise_file_limit();
-    let peers = net::join_as(&args.connect, true).await?;
+    let peers = net::join_as(&args.connect, true, u64::from(args.max_message) << 20).await?;
     let (uuid, name) = (peers.uuid(), peers.name());
     output.event(
         json!({"type": "ready", "uuid": uuid, "name": name, "dir": args.dir}),

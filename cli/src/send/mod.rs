@@ -19,13 +19,15 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+/// Bytes of the largest file that goes to a ProxyStore peer, as one message.
+const LARGEST: u64 = 1 << 30;
 /// The time for telling the receiver why nothing more comes.
 const GOODBYE_TIME: Duration = Duration::from_secs(3);
 
 /// Sends everything, then closes when the peer has it.
 pub(crate) async fn run(args: SendArgs, output: &Output) -> Result<()> {
     let sources = list(&args, output)?;
-    let peers = net::join_as(&args.connect, true).await?;
+    let peers = net::join_as(&args.connect, true, LARGEST).await?;
     let mut output = output.clone();
     output.show_progress();
     let connected = tokio::select! {

@@ -41,6 +41,8 @@ use visit::Visit;
 const LOOK: Duration = Duration::from_millis(250);
 /// Bytes of the largest message that is taken: a block of a file, or the longest of the catalog, with room to spare.
 const MAX_MESSAGE: u64 = 1 << 20;
+/// Bytes of messages that visitors have begun, all together.
+const MEMORY_BUDGET: u64 = 32 << 20;
 /// Bytes of a visitor's messages that wait for the disk.
 const MAX_WAITING: usize = 4 << 20;
 
@@ -117,6 +119,7 @@ async fn join(
     config.ice_servers = args.stun.iter().map(IceServer::new).collect();
     config.ice_servers.extend(args.turn.servers());
     (config.max_message_bytes, config.receive_buffer_bytes) = (MAX_MESSAGE, MAX_WAITING);
+    config.memory_budget_bytes = MEMORY_BUDGET;
     let token = args.token.as_deref().map(http::percent_encode);
     let token = token.map_or_else(String::new, |token| format!("&token={token}"));
     let url = format!("ws://{}/relay?key={key}{token}", address::own(listen));

@@ -279,6 +279,19 @@ pub(in crate::sim::worlds) fn an_old_wish_for_lanes_is_ignored(now: Instant, see
     check(lanes == [3, 1, 1], || format!("{lanes:?} lanes"))
 }
 
+/// Further channels on a lane would each cost memory, and carry nothing.
+pub(in crate::sim::worlds) fn a_lane_has_one_channel(now: Instant, seed: u64) -> Outcome {
+    let mut pair = connected(now, seed)?;
+    let nth = 1 + pair.rng.usize(0..pair.world.lanes(pair.a) - 1);
+    pair.world.open_channel(pair.a, nth, 1);
+    pair.world.run_for(SECOND);
+    let ended = pair
+        .world
+        .ends(pair.a)
+        .any(|end| matches!(end, crate::Error::PeerMisbehaved(_)));
+    check(ended && pair.world.lanes(pair.a) == 0, || "it is taken".into())
+}
+
 /// Everything that may happen to lanes, in any order.
 pub(in crate::sim::worlds) fn lanes_in_bad_weather_lose_nothing(now: Instant, seed: u64) -> Outcome {
     let mut pair = connected(now, seed)?;
