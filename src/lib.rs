@@ -63,6 +63,7 @@ mod message;
 #[doc(hidden)]
 pub mod output;
 pub mod platform;
+mod printable;
 #[doc(hidden)]
 pub mod reassembly;
 pub mod relay;

@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::platform::{RtcCommand, RtcEvent, RtcId};
 use crate::request::{Reply, RequestId};
 use crate::wire::control::{CLOSE, CLOSE_ACK, CREDIT};
-use crate::{Error, Stage};
+use crate::{Error, Stage, printable};
 use bytes::Bytes;
 use std::time::Duration;
 use web_time::Instant;
@@ -304,6 +304,7 @@ impl Link {
     }
 
     fn on_failed(&mut self, cx: &mut Context<'_>, stage: Stage, reason: String) {
+        let reason = printable::reason(&reason);
         match self.phase {
             Phase::Open | Phase::Closing => self.on_lost(cx, reason),
             _ => {

@@ -18,7 +18,7 @@ use crate::platform::SdpType;
 use crate::relay::{DescriptionType, PeerConnectionMessage};
 use crate::request::LinkId;
 use crate::wire::word;
-use crate::{Error, Result, Stage, identity};
+use crate::{Error, Result, Stage, identity, printable};
 use uuid::Uuid;
 use web_time::Instant;
 
@@ -205,6 +205,7 @@ impl Router {
             let peer = message.peer_uuid;
             self.with_link(now, link, |link, cx| {
                 if link.is_own_offer(&message.description) {
+                    let reason = printable::reason(&reason);
                     link.end(cx, Error::PeerUnavailable { peer, reason });
                 }
             });
