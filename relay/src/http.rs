@@ -6,7 +6,7 @@ use crate::hub::Hub;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_TYPE, UPGRADE};
+use axum::http::header::{CONTENT_TYPE, ORIGIN, UPGRADE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tracing::debug;
 
+const FOREIGN: &str = "Pages of this origin are not taken here.";
 /// Bytes a client's read buffer holds; more than the default takes 128 KiB for each idle client.
 const READ_BUFFER: usize = 4096;
 /// Bytes that are gathered before they are written, if more is to be written.
@@ -84,7 +85,14 @@ fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Respo
     let query = request.uri().query();
     let rights = (hub.is_owner(query), Secret::of(query));
     let hub = hub.clone();
-    let refused = request.extensions_mut().remove::<Unauthorized>();
+    let origin = request
+        .headers()
+        .get(ORIGIN)
+        .map(|origin| origin.to_str().unwrap_or_default());
+    let foreign = origin
+        .is_some_and(|origin| !hub.takes(origin))
+        .then_some(Unauthorized(FOREIGN));
+    let refused = request.extensions_mut().remove::<Unauthorized>().or(foreign);
     tokio::spawn(async move {
         match upgraded.await {
             Ok(io) => {

@@ -24,6 +24,7 @@ pub struct Hub(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     limits: Limits,
+    origins: Vec<String>,
     max_message: usize,
     /// The close code for larger messages, and its reason.
     oversize: (u16, &'static str),
@@ -52,6 +53,7 @@ impl Hub {
         let max_message = config.max_message();
         Self(Arc::new(Shared {
             limits: config.limits.clone(),
+            origins: config.origins.clone(),
             max_message,
             oversize: match max_message {
                 MAX_FRAME_BYTES => (close_code::TOO_BIG, "frame exceeds limit of 1048576 bytes"),
@@ -104,6 +106,13 @@ impl Hub {
     /// Whether one more that is nobody yet may come from this address.
     pub(crate) fn admit(&self, address: IpAddr) -> Option<Stranger> {
         self.0.strangers.enter(address, self.0.limits.strangers_per_address)
+    }
+
+    /// Whether pages of this origin may connect.
+    pub(crate) fn takes(&self, origin: &str) -> bool {
+        let origins = &self.0.origins;
+        let same = |known: &String| known.trim_end_matches('/').eq_ignore_ascii_case(origin);
+        origins.is_empty() || origins.iter().any(same)
     }
 
     /// Whether this client has registered.

@@ -199,3 +199,28 @@ async fn a_uuid_is_taken_with_its_secret_or_when_its_owner_is_silent() {
     let _another = relay.client(2).await;
     assert_eq!(python.closed().await.0, 4004);
 }
+
+/// A client of a page of this origin.
+async fn from_page(relay: &Server, origin: &str) -> Client {
+    let mut request = format!("ws://{}/", relay.address).into_client_request().expect("a URL");
+    request
+        .headers_mut()
+        .insert("Origin", origin.parse().expect("a header"));
+    let stream = tokio::net::TcpStream::connect(relay.address).await.expect("connects");
+    let (socket, _) = tokio_tungstenite::client_async(request, stream).await.expect("opens");
+    Client { socket }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_turned_away_if_told() {
+    let relay = Server::with(|config| config.origins = vec!["https://page.example".into()]).await;
+    let mut own = from_page(&relay, "https://page.example").await;
+    own.register(1).await;
+    let _program = relay.client(2).await;
+    for origin in ["https://evil.example", "http://page.example", "null"] {
+        let (code, reason) = from_page(&relay, origin).await.closed().await;
+        assert_eq!((code, reason.contains("origin")), (4001, true), "{origin}");
+    }
+    let open = Server::start().await;
+    from_page(&open, "https://anywhere.example").await.register(1).await;
+}
