@@ -213,7 +213,15 @@ impl RelayConfig {
             path: path.to_owned(),
             source,
         })?;
-        toml::from_str(&text).map_err(|error| RelayError::Config(format!("{}: {error}", path.display())))
+        Self::from_text(&text).map_err(|error| RelayError::Config(format!("{}: {error}", path.display())))
+    }
+
+    /// Reads the text of a `relay.toml`.
+    ///
+    /// # Errors
+    /// It is not TOML, or has a key or a value that is not known, which the error names.
+    pub fn from_text(text: &str) -> Result<Self, RelayError> {
+        toml::from_str(text).map_err(|error| RelayError::Config(error.to_string()))
     }
 
     /// Checks what types cannot.

@@ -59,6 +59,9 @@ enum Command {
         /// Seconds for each target
         #[arg(long, default_value_t = 20)]
         seconds: u64,
+        /// Minutes for each target
+        #[arg(long, conflicts_with = "seconds")]
+        minutes: Option<u64>,
         /// Only this target
         target: Option<String>,
     },
@@ -95,7 +98,11 @@ fn execute(command: Command) -> Result<()> {
         Command::Bench(options) => bench::bench(&options),
         Command::Examples { check: true } => examples::check(),
         Command::Examples { check: false } => examples::check().and_then(|()| examples::run()),
-        Command::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
+        Command::Fuzz {
+            seconds,
+            minutes,
+            target,
+        } => fuzz::fuzz(minutes.map_or(seconds, |minutes| minutes * 60), target.as_deref()),
         Command::Deny => tools::cargo_deny().and_then(|tool| run::Run::new(tool).args(["check"]).status()),
         Command::Dependencies => dependencies::check(),
         Command::Npm => npm::check_node().and_then(|()| npm::npm()).map(drop),
