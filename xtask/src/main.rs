@@ -12,6 +12,7 @@ mod dependencies;
 mod examples;
 mod fuzz;
 mod guards;
+mod hostile;
 mod lints;
 mod npm;
 mod packages;
@@ -53,6 +54,12 @@ enum Command {
         /// Only compare, run nothing
         #[arg(long)]
         check: bool,
+    },
+    /// Attack `echo`, `receive`, `share` and the relay in every way at once: they stay small, and others get through
+    Hostile {
+        /// For so many seconds
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
     },
     /// Run every fuzz target for a while
     Fuzz {
@@ -98,6 +105,7 @@ fn execute(command: Command) -> Result<()> {
         Command::Bench(options) => bench::bench(&options),
         Command::Examples { check: true } => examples::check(),
         Command::Examples { check: false } => examples::check().and_then(|()| examples::run()),
+        Command::Hostile { seconds } => hostile::hostile(seconds),
         Command::Fuzz {
             seconds,
             minutes,
