@@ -103,8 +103,8 @@ async fn main() -> Result<(), Failure> {
         tokio::spawn(empty_offers(url.clone(), target));
         tokio::spawn(many_candidates(url.clone(), target));
         tokio::spawn(thefts(url.clone(), target));
-        for _ in 0..3 {
-            tokio::spawn(floods(url.clone(), target));
+        for size in [100_000, 1 << 20, 4 << 20] {
+            tokio::spawn(floods(url.clone(), target, size));
         }
     }
     tokio::spawn(idle_sockets(url.clone()));
@@ -122,7 +122,6 @@ async fn main() -> Result<(), Failure> {
         }
         sleep(Duration::from_millis(500)).await;
     }
-    std::fs::remove_dir_all(&folder)?;
     let mut wrong = Vec::new();
     println!("slowest honest connection: {} ms", slowest.as_millis());
     if slowest > LONGEST {
@@ -134,6 +133,10 @@ async fn main() -> Result<(), Failure> {
             wrong.push(format!("{name} grew to {} MiB", most >> 20));
         }
     }
+    for victim in &mut victims {
+        victim.child.kill().await?;
+    }
+    std::fs::remove_dir_all(&folder)?;
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(wrong.join("; ").into()),
@@ -228,10 +231,10 @@ async fn thefts(url: String, target: Uuid) {
 }
 
 /// Connects, and sends large messages without reading what comes back.
-async fn floods(url: String, target: Uuid) {
+async fn floods(url: String, target: Uuid, size: usize) {
     loop {
         if let Ok(peer) = PeerManager::join(&url, config()).await {
-            let message = vec![0x1b; 8 << 20];
+            let message = vec![0x1b; size];
             while peer.send(target, message.clone()).await.is_ok() {}
         }
         sleep(Duration::from_millis(100)).await;

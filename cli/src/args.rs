@@ -213,7 +213,7 @@ pub(crate) struct ReceiveArgs {
     #[arg(long, conflicts_with_all = ["dir", "json", "overwrite", "hidden"])]
     pub(crate) stdout: bool,
     /// Take plain messages of up to so many MiB, each held in memory; files by `crosspeer send` may be of any size
-    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) max_message: u16,
     /// Take names that begin with a dot too
     #[arg(long)]

@@ -13,9 +13,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 /// Bytes of the largest message where nothing large makes sense.
-const SMALL_MESSAGE: u64 = 16 << 20;
+const SMALL_MESSAGE: u64 = 1 << 20;
 /// Bytes of messages that strangers have begun, all together.
-const MEMORY_BUDGET: u64 = 40 << 20;
+const MEMORY_BUDGET: u64 = 16 << 20;
+/// Bytes of messages of one peer that wait here.
+const WAITING: usize = 1 << 20;
+/// Peers that may be connected at once without being called; each costs half a MiB.
+const MAX_CALLERS: usize = 64;
 
 /// The longest that a command takes to deliver what it has sent when it ends.
 const CLOSE_TIME: Duration = Duration::from_secs(30);
@@ -39,6 +43,11 @@ pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool, max_message_byte
     config.connect_timeout = args.timeout;
     config.confirms = confirms;
     config.max_message_bytes = max_message_bytes;
+    config.receive_buffer_bytes = WAITING;
+    config.max_connections = MAX_CALLERS;
+    if max_message_bytes == SMALL_MESSAGE {
+        config.lanes = 1..=1; // each takes memory, and nothing large comes
+    }
     config.memory_budget_bytes = MEMORY_BUDGET.max(max_message_bytes + (max_message_bytes >> 2));
     if args.no_stun || !args.stun.is_empty() {
         config.ice_servers = args.stun.iter().map(IceServer::new).collect();

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use web_time::Instant;
 
 /// Connections that are being set up because others want them; each costs sockets, and some 400 KiB.
-const MAX_ANSWERING: usize = 64;
+const MAX_ANSWERING: usize = 32;
 
 impl Router {
     /// Gives the relay what links have to say.

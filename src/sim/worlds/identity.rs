@@ -332,7 +332,7 @@ pub(super) fn empty_offers_keep_nobody_out(now: Instant, seed: u64) -> Outcome {
     }
     world.run_for(Duration::from_millis(100));
     let most = world.open_rtcs(alice);
-    check(most <= 64, || format!("{most} peer connections at once"))?;
+    check(most <= 32, || format!("{most} peer connections at once"))?;
     let ticket = world.send(bob, alice, "honest");
     // Some ten a second go on meanwhile.
     for _ in 0..20 {
