@@ -8,6 +8,7 @@ use crosspeer::relay::{ConnId, Incoming, MAX_FRAME_BYTES, Switchboard, Switchboa
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -139,7 +140,7 @@ impl Hub {
             .split('&')
             .find_map(|pair| pair.strip_prefix("key="));
         let inner = self.lock();
-        matches!((given, &inner.reserved), (Some(given), Some((_, key))) if given == key)
+        matches!((given, &inner.reserved), (Some(given), Some((_, key))) if bool::from(given.as_bytes().ct_eq(key.as_bytes())))
     }
 
     pub(crate) fn on_open(&self, owner: bool, secret: Option<Secret>) -> (ConnId, Arc<Mailbox>) {
