@@ -1,5 +1,7 @@
 //! Peers whose ids are their certificates, over the real relay.
 
+#![allow(clippy::unwrap_used)]
+
 use crosspeer_native::{Config, Error, Fingerprint, Message, PeerManager, fingerprint_of, generate_identity};
 use crosspeer_relay::{Relay, RelayConfig};
 

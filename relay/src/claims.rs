@@ -6,6 +6,7 @@
 use crosspeer::relay::ConnId;
 use std::collections::HashMap;
 use std::time::Duration;
+use subtle::ConstantTimeEq;
 
 /// How long the present owner has to answer a ping.
 pub(crate) const ANSWER: Duration = Duration::from_secs(1);
@@ -17,8 +18,13 @@ const MAX_SECRET: usize = 128;
 pub(crate) struct Claims(HashMap<ConnId, Secret>);
 
 /// Never shown.
-#[derive(PartialEq, Eq)]
 pub(crate) struct Secret(String);
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
