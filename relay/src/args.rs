@@ -26,7 +26,7 @@ pub struct RelayArgs {
     /// Bytes of the largest message taken from a client [default, and at most: 1048576].
     #[arg(long, value_name = "BYTES")]
     pub max_message_bytes: Option<usize>,
-    /// Take only pages of this origin, such as https://page.example; may be repeated [default: all]. Programs other than
+    /// Take only pages of this origin, such as `https://page.example`; may be repeated [default: all]. Programs other than
     /// browsers have none and are taken.
     #[arg(long, value_name = "ORIGIN")]
     pub origin: Vec<String>,

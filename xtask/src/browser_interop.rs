@@ -16,7 +16,9 @@ pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     install_modules()?;
     let tests = root().join("tests/browser");
     let run = Run::new("node").args(["--test", "--test-reporter=tap", "--test-concurrency=2"]);
-    let run = run.args(["matrix", "lifecycle", "identity"].map(|file| tests.join(format!("interop/{file}.test.mjs"))));
+    let run = run.args(
+        ["matrix", "lifecycle", "identity", "hostile"].map(|file| tests.join(format!("interop/{file}.test.mjs"))),
+    );
     run.env("CARGO_TARGET_DIR", target())
         .env("CROSSPEER_PACKAGE", package)
         .tests(counts)

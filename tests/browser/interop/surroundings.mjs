@@ -1,7 +1,7 @@
 // What the pages meet: relays, Python and native peers, a server that hands them the page and the package. All of it
 // ends with the test that asked for it.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -60,6 +60,17 @@ export function relay(t, kind) {
       if (found) resolve(found.startsWith("ws:") ? found : `ws://127.0.0.1:${found}`);
     });
     ended.then((code) => reject(new Error(`${kind} ended with ${code}`)));
+  });
+}
+
+/** Every trick of the hostile relay, and how it must end. */
+export const tricks = () => JSON.parse(execFileSync(built("hostile-relay"), { encoding: "utf8" }));
+
+/** A relay that works for somebody else; its URL. */
+export function hostile(t, trick) {
+  return new Promise((resolve, reject) => {
+    const { ended } = start(t, built("hostile-relay"), [trick], (line) => resolve(/ws:\S+/.exec(line)[0]));
+    ended.then((code) => reject(new Error(`the relay ended with ${code}`)));
   });
 }
 
