@@ -221,6 +221,10 @@ pub(crate) struct ReceiveArgs {
     /// Take things of this peer only; may be repeated
     #[arg(long, value_name = "UUID")]
     pub(crate) from: Vec<Uuid>,
+    /// Take things of anybody without asking. Without it somebody at a terminal is asked of each peer, unless --from names
+    /// them
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// Replace existing files, instead of storing beside them as "name (1)"
     #[arg(long)]
     pub(crate) overwrite: bool,

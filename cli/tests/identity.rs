@@ -71,3 +71,66 @@ fn a_key_that_others_can_read_is_not_used() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("chmod 600"), "{}", stderr(&refused));
 }
+
+/// `receive` at a terminal, which is what `script` gives it; what it says, and `answer` is typed when it asks.
+#[cfg(target_os = "linux")]
+fn at_a_terminal(answer: &str, more: &str) -> Option<(String, bool)> {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+    let (_relay, url) = relay();
+    let (dir, from) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = from.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let line = format!(
+        "{} receive --no-stun --relay {url} --dir {} {more}",
+        env!("CARGO_BIN_EXE_crosspeer"),
+        dir.path().display()
+    );
+    let mut script = Command::new("script");
+    let script = script
+        .args(["-qec", &line, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut script = script.spawn().ok()?;
+    let mut typed = script.stdin.take().unwrap();
+    let mut lines = BufReader::new(script.stdout.take().unwrap()).lines();
+    let uuid = lines.next().unwrap().unwrap().trim().to_owned();
+    let send = std::thread::spawn(move || {
+        run(&[
+            "send",
+            "--no-stun",
+            "--relay",
+            &url,
+            "--peer",
+            &uuid,
+            file.to_str().unwrap(),
+        ])
+    });
+    let mut said = String::new();
+    for line in lines.map_while(Result::ok) {
+        said += &line;
+        if line.contains("[y/N]") {
+            writeln!(typed, "{answer}").unwrap();
+        }
+        if line.contains("not stored") || line.contains("(1 B)") || line.contains("file (") {
+            break;
+        }
+    }
+    let sent = send.join().unwrap().status.success();
+    let _ = script.kill();
+    let _ = script.wait();
+    Some((said, sent))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn somebody_at_a_terminal_is_asked_before_a_strangers_file_is_taken() {
+    let Some((said, sent)) = at_a_terminal("n", "") else {
+        return println!("skipped: there is no `script` here");
+    };
+    assert!(said.contains("(verified) wants to send something") && !sent, "{said}");
+    let (said, sent) = at_a_terminal("y", "").unwrap();
+    assert!(said.contains("[y/N]") && sent, "{said}");
+    let (said, sent) = at_a_terminal("", "--yes").unwrap();
+    assert!(!said.contains("[y/N]") && sent, "{said}");
+}
