@@ -4,7 +4,7 @@ mod setters;
 
 use crate::chunk::MAX_CHUNK_BYTES;
 use crate::error::Period;
-use crate::{Error, Result};
+use crate::{Error, Identity, Result};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use uuid::Uuid;
@@ -123,8 +123,15 @@ impl Default for Reconnect {
 pub struct Config {
     /// The name the relay shows to other peers. Default: the host's name, or `crosspeer` where there is none.
     pub name: Option<String>,
-    /// This peer's id at the relay. Default: a random one.
+    /// This peer's id at the relay. Default: the one that its certificate gives, by which other peers can verify it; any
+    /// other cannot be verified.
     pub uuid: Option<Uuid>,
+    /// The certificate that this peer keeps, and with it its id. Default: a new one for each manager or client. In a page
+    /// it is kept by the browser instead, and this is ignored.
+    pub identity: Option<Identity>,
+    /// Whether only peers whose ids are keys may connect and be connected to. Default `false`: others, such as ProxyStore's,
+    /// are [not verified](crate::PeerConnection::is_verified).
+    pub require_verified: bool,
     /// Data channels of a connection that this side offers, 1–64. Default 1: more only help peers that
     /// send one chunk at a time per channel, as ProxyStore does.
     pub channels: u16,
@@ -160,6 +167,9 @@ pub struct Config {
     /// Bytes of received messages that wait to be taken, for each peer, before its sender is held back. Default 16 MiB.
     /// A single larger message is still delivered, and what is on its way over several lanes, up to 24 MiB more.
     pub receive_buffer_bytes: usize,
+    /// Bytes of messages that have come in part, over all connections together. Beyond that the connection with the most of
+    /// them is ended. Default 2 GiB.
+    pub memory_budget_bytes: u64,
     /// Bytes of a message's chunk towards peers of our own kind, 1–64 KiB. Default 64 KiB, where throughput
     /// peaks. ProxyStore peers always get its 32 KiB.
     pub chunk_bytes: usize,
@@ -189,6 +199,8 @@ impl Default for Config {
         Self {
             name: None,
             uuid: None,
+            identity: None,
+            require_verified: false,
             channels: 1,
             relay_headers: Vec::new(),
             tls: TlsOptions::default(),
@@ -202,6 +214,7 @@ impl Default for Config {
             close_timeout: Duration::from_secs(30),
             max_message_bytes: 1 << 30,
             receive_buffer_bytes: 16 << 20,
+            memory_budget_bytes: 2 << 30,
             chunk_bytes: MAX_CHUNK_BYTES,
             max_connections: 1024,
             ordered: true,

@@ -21,6 +21,7 @@ pub use sdp::{
     DEFAULT_MAX_MESSAGE_SIZE, MAX_MESSAGE_SIZE, candidates, has_data_section, ice_ufrag, max_message_size,
     prepare_local, prepare_remote, split_mdns_candidates,
 };
+pub(crate) use words::words_line;
 pub use words::{MAX_LINE_BYTES, Words};
 
 /// What the `description` of a relay message holds.

@@ -228,6 +228,11 @@ impl<P: Platform> Driver<P> {
                         shared.set_largest(bytes);
                     }
                 }
+                Output::Identity(id, verified, fingerprint) => {
+                    if let Some(shared) = self.links.get(id) {
+                        shared.set_identity((verified, fingerprint));
+                    }
+                }
                 Output::Deliver(id, message) => {
                     let discarded = match self.links.get(id) {
                         Some(shared) => self.mailroom.deliver(shared, message),

@@ -131,6 +131,26 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// What answers is not the peer that was asked for, or what it said was changed on its way: somebody in between, such
+    /// as the relay, has tampered with the connection.
+    #[error(
+        "somebody between you and the peer {peer} has tampered with the connection: {reason}; it was ended, do not trust this relay"
+    )]
+    IdentityMismatch {
+        /// The peer that was asked for.
+        peer: Uuid,
+        /// What does not fit.
+        reason: String,
+    },
+    /// [`Config::require_verified`](crate::Config::require_verified) is set, and this peer's id does not say which
+    /// certificate it has.
+    #[error(
+        "the peer {peer} cannot be verified: its id is not a key; use the id that it has by itself, or do not require it"
+    )]
+    NotVerified {
+        /// The peer.
+        peer: Uuid,
+    },
     /// The other peer broke the protocol.
     #[error("the peer misbehaved: {0}")]
     PeerMisbehaved(String),
@@ -168,6 +188,8 @@ impl Error {
             Self::RelayRefused { .. } => "relay-refused",
             Self::RelayUnreachable { .. } => "relay-unreachable",
             Self::SetupFailed { .. } => "setup-failed",
+            Self::IdentityMismatch { .. } => "identity-mismatch",
+            Self::NotVerified { .. } => "not-verified",
             Self::PeerMisbehaved(_) => "peer-misbehaved",
             Self::TooLarge { .. } => "too-large",
             Self::StreamIdsExhausted => "stream-ids-exhausted",

@@ -46,6 +46,7 @@
 #![forbid(unsafe_code)]
 
 #[doc(hidden)] // for benches and fuzz targets, as those below
+mod certificate;
 pub mod chunk;
 mod config;
 pub mod counter;
@@ -53,6 +54,7 @@ pub mod description;
 pub mod driver;
 mod error;
 mod handle;
+mod identity;
 mod json;
 mod link;
 mod mailroom;
@@ -61,6 +63,7 @@ mod message;
 #[doc(hidden)]
 pub mod output;
 pub mod platform;
+mod printable;
 #[doc(hidden)]
 pub mod reassembly;
 pub mod relay;
@@ -74,6 +77,7 @@ pub mod sim;
 pub mod transfer;
 mod wire;
 
+pub use certificate::{Fingerprint, Identity};
 pub use config::{Config, IceServer, IceTransportPolicy, Proxy, Reconnect, TlsOptions};
 pub use error::{Error, Result, Stage};
 pub use handle::{Asking, PeerConnection, PeerManager, RelayClient};

@@ -3,7 +3,7 @@
 use crate::platform::{RtcCommand, RtcId, SocketId};
 use crate::relay::{PeerConnectionMessage, RelayState};
 use crate::request::{LinkId, Reply, RequestId};
-use crate::{Error, Message};
+use crate::{Error, Fingerprint, Message};
 use uuid::Uuid;
 
 /// Where a connection stands, in WebRTC's words.
@@ -69,6 +69,8 @@ pub enum Output {
     Kind(LinkId, bool, bool),
     /// The bytes of the largest message that a link's peer takes, if it says so, have become known.
     Largest(LinkId, u64),
+    /// A link has come up: whether its peer is verified, and the peer's certificate, if it names one.
+    Identity(LinkId, bool, Option<Fingerprint>),
     /// A message for the user.
     Deliver(LinkId, Message),
     /// A message of the relay for the user (towards a relay client).

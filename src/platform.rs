@@ -5,7 +5,7 @@
 
 mod broken;
 
-use crate::{Config, Stage};
+use crate::{Config, Fingerprint, Stage};
 pub use broken::Broken;
 use bytes::{Bytes, BytesMut};
 use futures_channel::mpsc;
@@ -239,6 +239,11 @@ pub trait Platform {
     /// comes, as browsers do, has its peers of our own kind wait for credit instead.
     const HOLDS_BACK: bool = true;
 
+    /// The certificate that all its peer connections use, which this peer's id is made of. `None` where each has one of
+    /// its own: then the id is a random one.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        None
+    }
     /// The time.
     fn now(&self) -> Instant;
     /// Ends at that time.

@@ -16,6 +16,7 @@ const EXIT_CODES: &str = "Exit codes:
   5    timed out
   6    a file was refused, or its checksum was wrong
   7    displaced: another program registered this peer's UUID at the relay
+  8    the other peer is not the one of its UUID, or cannot be verified
   130  interrupted";
 
 /// Send and receive files and messages between peers, directly, over WebRTC.
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// Measure round trips to a peer that runs `crosspeer echo`
     #[command(after_help = EXIT_CODES)]
     Ping(PingArgs),
+    /// Show the UUID that an identity file gives; makes the file if there is none
+    #[command(after_help = EXIT_CODES)]
+    Id(IdArgs),
     /// Find out what stands in the way: addresses, relay, STUN, NAT, TURN
     #[command(after_help = EXIT_CODES)]
     Doctor(DoctorArgs),
@@ -62,9 +66,16 @@ pub(crate) struct ConnectArgs {
     /// The relay, such as ws://127.0.0.1:8700, wss://relay.example or wss://user:password@relay.example?token=…
     #[arg(long, value_name = "URL")]
     pub(crate) relay: String,
-    /// This peer's UUID; a random one if not given
+    /// This peer's UUID, which nobody can verify; the one of its certificate if not given
     #[arg(long, value_name = "UUID")]
     pub(crate) uuid: Option<Uuid>,
+    /// File that keeps this peer's certificate, and with it its UUID; made if it does not exist. A new UUID each time if
+    /// not given
+    #[arg(long, value_name = "FILE", conflicts_with = "uuid")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Connect only to peers that can be verified
+    #[arg(long)]
+    pub(crate) require_verified: bool,
     /// This peer's name, shown to others; the host's if not given
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -151,9 +162,12 @@ pub(crate) struct ShareArgs {
     /// Share names that begin with a dot too
     #[arg(long)]
     pub(crate) hidden: bool,
-    /// This peer's UUID; a random one if not given
+    /// This peer's UUID, which nobody can verify; the one of its certificate if not given
     #[arg(long, value_name = "UUID")]
     pub(crate) uuid: Option<Uuid>,
+    /// File that keeps this peer's certificate, and with it its UUID; made if it does not exist
+    #[arg(long, value_name = "FILE", conflicts_with = "uuid")]
+    pub(crate) identity: Option<PathBuf>,
     /// This peer's name, shown on the page; the host's if not given
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -198,12 +212,19 @@ pub(crate) struct ReceiveArgs {
     /// Write what comes to the output instead, one after the other; ends after one file or message, or after --count
     #[arg(long, conflicts_with_all = ["dir", "json", "overwrite", "hidden"])]
     pub(crate) stdout: bool,
+    /// Take plain messages of up to so many MiB, each held in memory; files by `crosspeer send` may be of any size
+    #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) max_message: u16,
     /// Take names that begin with a dot too
     #[arg(long)]
     pub(crate) hidden: bool,
     /// Take things of this peer only; may be repeated
     #[arg(long, value_name = "UUID")]
     pub(crate) from: Vec<Uuid>,
+    /// Take things of anybody without asking. Without it somebody at a terminal is asked of each peer, unless --from names
+    /// them
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// Replace existing files, instead of storing beside them as "name (1)"
     #[arg(long)]
     pub(crate) overwrite: bool,
@@ -231,6 +252,13 @@ pub(crate) struct PingArgs {
     /// Milliseconds between messages
     #[arg(long, value_name = "MS", default_value_t = 100)]
     pub(crate) interval: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IdArgs {
+    /// The file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: PathBuf,
 }
 
 #[derive(Debug, Args)]

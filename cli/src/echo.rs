@@ -2,6 +2,7 @@
 
 use crate::args::EchoArgs;
 use crate::failure::{Failure, Result};
+use crate::identity::shield;
 use crate::net;
 use crate::output::Output;
 use crosspeer::PeerConnection;
@@ -33,6 +34,10 @@ async fn serve(peers: &PeerManager, output: &Output) -> Result<()> {
 
 async fn echo(connection: PeerConnection, output: Output) {
     let from = connection.peer();
+    output.detail(
+        json!({"type": "connected", "peer": from, "verified": connection.is_verified()}),
+        format_args!("{} ({}) is connected", from.unwrap_or_default(), shield(&connection)),
+    );
     let ended = loop {
         let sent = match connection.recv().await {
             Ok(message) => {

@@ -14,6 +14,7 @@ pub(crate) enum Exit {
     Timeout = 5,
     Refused = 6,
     Displaced = 7,
+    Unverified = 8,
     Interrupted = 130,
 }
 
@@ -38,6 +39,7 @@ impl Failure {
             Exit::Timeout => "timeout",
             Exit::Refused => "refused",
             Exit::Displaced => "displaced",
+            Exit::Unverified => "not-verified",
             Exit::Interrupted => "interrupted",
         };
         Self {
@@ -71,6 +73,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
             Error::Displaced => Exit::Displaced,
+            Error::IdentityMismatch { .. } | Error::NotVerified { .. } => Exit::Unverified,
             Error::RelayUnreachable { .. } | Error::RelayRefused { .. } => Exit::Relay,
             Error::Timeout {
                 stage: Stage::Relay, ..

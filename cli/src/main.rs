@@ -4,6 +4,7 @@ mod args;
 mod doctor;
 mod echo;
 mod failure;
+mod identity;
 mod intake;
 mod net;
 mod outlet;
@@ -55,6 +56,7 @@ async fn run(cli: Cli, output: &Output) -> failure::Result<()> {
         Command::Receive(args) => receive::run(args, output).await,
         Command::Share(args) => share::run(args, output).await,
         Command::Ping(args) => ping::run(args, output).await,
+        Command::Id(args) => identity::run(&args, output),
         Command::Doctor(args) => doctor::run(args, output).await,
         Command::Relay(_) => Ok(()),
     }

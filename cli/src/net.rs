@@ -2,6 +2,7 @@
 
 use crate::args::{ConnectArgs, RelayTlsArgs};
 use crate::failure::{Failure, Result};
+use crate::identity;
 use crate::output::Output;
 use crosspeer::{Error, IceServer, RelayState};
 use crosspeer_native::{Config, PeerManager, RelayClient};
@@ -11,6 +12,15 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
+/// Bytes of the largest message where nothing large makes sense.
+const SMALL_MESSAGE: u64 = 1 << 20;
+/// Bytes of messages that strangers have begun, all together.
+const MEMORY_BUDGET: u64 = 16 << 20;
+/// Bytes of messages of one peer that wait here.
+const WAITING: usize = 1 << 20;
+/// Peers that may be connected at once without being called; each costs half a MiB.
+const MAX_CALLERS: usize = 64;
+
 /// The longest that a command takes to deliver what it has sent when it ends.
 const CLOSE_TIME: Duration = Duration::from_secs(30);
 /// The same after Ctrl-C.
@@ -18,17 +28,27 @@ const INTERRUPTED_CLOSE_TIME: Duration = Duration::from_secs(3);
 
 /// Registers at the relay.
 pub(crate) async fn join(args: &ConnectArgs) -> Result<PeerManager> {
-    join_as(args, false).await
+    join_as(args, false, SMALL_MESSAGE).await
 }
 
-/// The same for a program that confirms what plain messages it keeps, or hears such.
-pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool) -> Result<PeerManager> {
+/// The same for a program that confirms what plain messages it keeps, or hears such, and takes and sends messages of so
+/// many bytes.
+pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool, max_message_bytes: u64) -> Result<PeerManager> {
     let mut config = Config::default();
     config.name.clone_from(&args.name);
     config.uuid = args.uuid;
+    config.identity = identity::load(args.identity.as_deref())?;
+    config.require_verified = args.require_verified;
     config.channels = args.channels;
     config.connect_timeout = args.timeout;
     config.confirms = confirms;
+    config.max_message_bytes = max_message_bytes;
+    config.receive_buffer_bytes = WAITING;
+    config.max_connections = MAX_CALLERS;
+    if max_message_bytes == SMALL_MESSAGE {
+        config.lanes = 1..=1; // each takes memory, and nothing large comes
+    }
+    config.memory_budget_bytes = MEMORY_BUDGET.max(max_message_bytes + (max_message_bytes >> 2));
     if args.no_stun || !args.stun.is_empty() {
         config.ice_servers = args.stun.iter().map(IceServer::new).collect();
     }

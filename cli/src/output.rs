@@ -41,6 +41,11 @@ impl Output {
         }
     }
 
+    /// Whether programs read it, rather than people.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// What happens is told on stderr, since stdout gets what is received.
     pub(crate) fn leave_stdout_alone(&mut self) {
         self.stdout_is_taken = true;

@@ -2,6 +2,7 @@
 
 use crate::args::PingArgs;
 use crate::failure::{Exit, Failure, Result};
+use crate::identity::shield;
 use crate::net;
 use crate::output::Output;
 use crosspeer::{Message, PeerConnection};
@@ -28,8 +29,14 @@ async fn ping(peers: &PeerManager, args: &PingArgs, output: &Output) -> Result<(
     let connection = peers.connect(args.peer).await?;
     let setup = started.elapsed();
     output.detail(
-        json!({"type": "connected", "peer": args.peer, "ms": ms(setup), "crosspeer": connection.is_crosspeer()}),
-        format_args!("connected to {} in {} ms", args.peer, ms(setup)),
+        json!({"type": "connected", "peer": args.peer, "ms": ms(setup), "crosspeer": connection.is_crosspeer(),
+               "verified": connection.is_verified()}),
+        format_args!(
+            "connected to {} ({}) in {} ms",
+            args.peer,
+            shield(&connection),
+            ms(setup)
+        ),
     );
     let mut trips = Vec::new();
     for number in 1..=args.count {

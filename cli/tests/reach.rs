@@ -259,6 +259,7 @@ fn crosspeer_peer(command: &str, relay: &str, dir: &std::path::Path) -> Running 
 #[test]
 fn a_displaced_program_says_so_and_ends_with_7() {
     let (_relay, url) = relay();
+    let url = format!("{url}?resume=ours");
     let dir = tempfile::tempdir().unwrap();
     for command in ["receive", "echo"] {
         let mut first = crosspeer_peer(command, &url, dir.path());

@@ -3,7 +3,6 @@
 use crate::{Native, Route};
 use crosspeer::{Config, Result};
 use std::ops::Deref;
-use tokio::runtime::Handle;
 
 /// [`crosspeer::PeerManager`] on this platform.
 #[derive(Debug, Clone)]
@@ -19,7 +18,7 @@ impl PeerManager {
     /// [`crosspeer::Error::RelayRefused`].
     pub async fn join(url: &str, config: Config) -> Result<Self> {
         Route::to(url, &config)?;
-        let (manager, driver) = crosspeer::PeerManager::new(Native::new(Handle::current()), url, config)?;
+        let (manager, driver) = crosspeer::PeerManager::new(Native::of(&config)?, url, config)?;
         tokio::spawn(driver.run());
         manager.registered().await?;
         Ok(Self(manager))
@@ -46,7 +45,7 @@ impl RelayClient {
     /// As [`PeerManager::join`].
     pub async fn connect(url: &str, config: Config) -> Result<Self> {
         Route::to(url, &config)?;
-        let (client, driver) = crosspeer::RelayClient::new(Native::new(Handle::current()), url, config)?;
+        let (client, driver) = crosspeer::RelayClient::new(Native::of(&config)?, url, config)?;
         tokio::spawn(driver.run());
         client.registered().await?;
         Ok(Self(client))

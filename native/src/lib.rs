@@ -42,6 +42,7 @@
 //! ```
 
 mod handle;
+mod identity;
 mod platform;
 mod proxy;
 mod route;
@@ -52,10 +53,11 @@ mod target;
 mod tls;
 
 pub use crosspeer::{
-    Config, Error, IceServer, IceTransportPolicy, Message, PeerConnection, Proxy, Reconnect, RelayState, Result, Stage,
-    State, TlsOptions,
+    Config, Error, Fingerprint, IceServer, IceTransportPolicy, Identity, Message, PeerConnection, Proxy, Reconnect,
+    RelayState, Result, Stage, State, TlsOptions,
 };
 pub use handle::{PeerManager, RelayClient};
+pub use identity::{fingerprint_of, generate_identity, load_identity};
 pub use platform::Native;
 pub use route::Route;
 pub use rtc::NativeRtc;

@@ -1,10 +1,10 @@
 //! What the common code's driver needs of a machine with tokio.
 
-use crate::rtc::NativeRtc;
+use crate::rtc::{Certificate, NativeRtc};
 use crate::running::Running;
 use crate::socket::NativeSocket;
-use crosspeer::Config;
 use crosspeer::platform::{Events, Platform, RtcId, SocketId};
+use crosspeer::{Config, Fingerprint, Identity, Result};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -18,13 +18,39 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub struct Native {
     runtime: Handle,
     running: Arc<Running>,
+    certificate: Option<Certificate>,
 }
 
 impl Native {
-    /// A platform whose tasks run on this runtime, which needs its IO and time drivers enabled.
+    /// A platform whose tasks run on this runtime, which needs its IO and time drivers enabled. It has a new certificate,
+    /// for all its connections.
     pub fn new(runtime: Handle) -> Self {
-        let running = Arc::default();
-        Self { runtime, running }
+        let certificate = Certificate::generate().inspect_err(|error| tracing::warn!(%error));
+        Self {
+            runtime,
+            running: Arc::default(),
+            certificate: certificate.ok(),
+        }
+    }
+
+    /// The same with the certificate of this identity.
+    ///
+    /// # Errors
+    /// [`crosspeer::Error::InvalidInput`] for what is no identity.
+    pub fn with_identity(runtime: Handle, identity: &Identity) -> Result<Self> {
+        Ok(Self {
+            runtime,
+            running: Arc::default(),
+            certificate: Some(Certificate::read(identity)?),
+        })
+    }
+
+    /// As the configuration says.
+    pub(crate) fn of(config: &Config) -> Result<Self> {
+        match &config.identity {
+            Some(identity) => Self::with_identity(Handle::current(), identity),
+            None => Ok(Self::new(Handle::current())),
+        }
     }
 }
 
@@ -32,6 +58,10 @@ impl Platform for Native {
     type Rtc = NativeRtc;
     type Socket = NativeSocket;
     const PROMPT: bool = true;
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(self.certificate.as_ref()?.fingerprint)
+    }
 
     #[allow(clippy::disallowed_methods)] // this is the platform that the others ask
     fn now(&self) -> Instant {
@@ -43,7 +73,14 @@ impl Platform for Native {
     }
 
     fn open_rtc(&self, id: RtcId, config: &Config, events: Events) -> NativeRtc {
-        NativeRtc::spawn(&self.runtime, id, config, events, Running::one(&self.running))
+        NativeRtc::spawn(
+            &self.runtime,
+            id,
+            config,
+            self.certificate.clone(),
+            events,
+            Running::one(&self.running),
+        )
     }
 
     fn open_socket(&self, id: SocketId, url: &str, config: &Config, events: Events) -> NativeSocket {

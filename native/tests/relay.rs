@@ -40,14 +40,15 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_displaced_peer_hears_of_it_wherever_it_waits_and_its_connections_go_on() {
     let (url, _stop, _relay) = relay_at(0).await;
+    let url = format!("{url}/?resume=ours");
     let mut same = config();
     same.uuid = Some(Uuid::new_v4());
     let first = PeerManager::join(&url, same.clone()).await.unwrap();
     let friend = PeerManager::join(&url, config()).await.unwrap();
     let connection = soon(first.connect(friend.uuid())).await.unwrap();
-    let client = RelayClient::connect(&url, config()).await.unwrap();
     let mut as_client = config();
-    as_client.uuid = Some(client.uuid());
+    as_client.uuid = Some(Uuid::new_v4());
+    let client = RelayClient::connect(&url, as_client.clone()).await.unwrap();
 
     let waiting = (first.clone(), first.clone(), first.clone(), client.clone());
     let waiting = tokio::spawn(async move {

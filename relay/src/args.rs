@@ -16,7 +16,8 @@ pub struct RelayArgs {
     /// Configuration file: ProxyStore's relay.toml.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Interface to listen on, a name or an address [default: all].
+    /// Interface to listen on, a name or an address; 0.0.0.0 or :: lets others in [default: as the configuration file says,
+    /// this computer only without one].
     #[arg(long, value_name = "ADDR")]
     pub host: Option<String>,
     /// Port to listen on; 0 lets the system choose [default: 8700].
@@ -25,6 +26,10 @@ pub struct RelayArgs {
     /// Bytes of the largest message taken from a client [default, and at most: 1048576].
     #[arg(long, value_name = "BYTES")]
     pub max_message_bytes: Option<usize>,
+    /// Take only pages of this origin, such as `https://page.example`; may be repeated [default: all]. Programs other than
+    /// browsers have none and are taken.
+    #[arg(long, value_name = "ORIGIN")]
+    pub origin: Vec<String>,
     /// Certificate chain (PEM); makes this a wss:// relay.
     #[arg(long, value_name = "FILE")]
     pub certfile: Option<PathBuf>,
@@ -72,7 +77,11 @@ impl RelayArgs {
             Some(path) => RelayConfig::from_file(path)?,
             None => RelayConfig::default(),
         };
-        config.host = self.host.or(config.host);
+        let here = self.config.is_none().then(|| "localhost".to_owned());
+        config.host = self.host.or(config.host).or(here);
+        if !self.origin.is_empty() {
+            config.origins = self.origin;
+        }
         config.port = self.port.unwrap_or(config.port);
         config.max_message_bytes = self.max_message_bytes.or(config.max_message_bytes);
         config.certfile = self.certfile.or(config.certfile);

@@ -1,5 +1,6 @@
 //! One client's socket: what it says goes to the hub, what is in its mailbox goes out.
 
+use crate::claims::Secret;
 use crate::config::Limits;
 use crate::hub::Hub;
 use crate::mailbox::{Mail, Mailbox};
@@ -32,11 +33,11 @@ pub(crate) async fn serve<S>(
     socket: WebSocketStream<S>,
     remote: Option<SocketAddr>,
     stranger: Option<Stranger>,
-    owner: bool,
+    (owner, secret): (bool, Option<Secret>),
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (conn, mailbox) = hub.on_open(owner);
+    let (conn, mailbox) = hub.on_open(owner, secret);
     debug!(conn = conn.0, ?remote, "connected");
     let heard = AtomicBool::new(true);
     tokio::select! {
@@ -77,7 +78,7 @@ async fn talk<S>(
 {
     let (mut sink, mut stream) = socket.split();
     let refused = {
-        let reading = pin!(read(hub, conn, &mut stream, heard, stranger));
+        let reading = pin!(read(hub, (conn, mailbox), &mut stream, heard, stranger));
         let writing = pin!(write(mailbox, &mut sink));
         match future::select(reading, writing).await {
             Either::Left((End::Gone, _)) => false,
@@ -99,7 +100,7 @@ async fn talk<S>(
 
 async fn read<S>(
     hub: &Hub,
-    conn: ConnId,
+    (conn, mailbox): (ConnId, &Mailbox),
     stream: &mut SplitStream<WebSocketStream<S>>,
     heard: &AtomicBool,
     mut stranger: Option<Stranger>,
@@ -109,6 +110,7 @@ where
 {
     while let Some(message) = stream.next().await {
         heard.store(true, Ordering::Relaxed);
+        mailbox.hear();
         match message {
             Ok(Message::Text(text)) => {
                 hub.on_text(conn, &text).await;

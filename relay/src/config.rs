@@ -55,6 +55,9 @@ pub struct RelayConfig {
     /// Bytes (UTF-8) of the largest message taken from a client; one that sends more is closed with 4003. Default, and
     /// at most, 1 MiB, which is what ProxyStore's clients receive; above that the code is 1009.
     pub max_message_bytes: Option<usize>,
+    /// The origins (`https://page.example`) whose pages may connect. Default none: any page's visitor is a client. Programs
+    /// other than browsers do not say where they are from, and are let in.
+    pub origins: Vec<String>,
     /// What the file cannot set.
     #[serde(skip)]
     pub limits: Limits,
@@ -70,6 +73,7 @@ impl Default for RelayConfig {
             auth: AuthConfig::default(),
             logging: LoggingConfig::default(),
             max_message_bytes: None,
+            origins: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -209,7 +213,15 @@ impl RelayConfig {
             path: path.to_owned(),
             source,
         })?;
-        toml::from_str(&text).map_err(|error| RelayError::Config(format!("{}: {error}", path.display())))
+        Self::from_text(&text).map_err(|error| RelayError::Config(format!("{}: {error}", path.display())))
+    }
+
+    /// Reads the text of a `relay.toml`.
+    ///
+    /// # Errors
+    /// It is not TOML, or has a key or a value that is not known, which the error names.
+    pub fn from_text(text: &str) -> Result<Self, RelayError> {
+        toml::from_str(text).map_err(|error| RelayError::Config(error.to_string()))
     }
 
     /// Checks what types cannot.

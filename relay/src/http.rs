@@ -1,11 +1,12 @@
 //! The HTTP side: the WebSocket handshake, `/healthz`, and an explanation for everybody else.
 
+use crate::claims::Secret;
 use crate::client;
 use crate::hub::Hub;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_TYPE, UPGRADE};
+use axum::http::header::{CONTENT_TYPE, ORIGIN, UPGRADE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
@@ -15,6 +16,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tracing::debug;
 
+const FOREIGN: &str = "Pages of this origin are not taken here.";
 /// Bytes a client's read buffer holds; more than the default takes 128 KiB for each idle client.
 const READ_BUFFER: usize = 4096;
 /// Bytes that are gathered before they are written, if more is to be written.
@@ -80,9 +82,17 @@ fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Respo
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
     let upgraded = hyper::upgrade::on(&mut request);
-    let owner = hub.is_owner(request.uri().query());
+    let query = request.uri().query();
+    let rights = (hub.is_owner(query), Secret::of(query));
     let hub = hub.clone();
-    let refused = request.extensions_mut().remove::<Unauthorized>();
+    let origin = request
+        .headers()
+        .get(ORIGIN)
+        .map(|origin| origin.to_str().unwrap_or_default());
+    let foreign = origin
+        .is_some_and(|origin| !hub.takes(origin))
+        .then_some(Unauthorized(FOREIGN));
+    let refused = request.extensions_mut().remove::<Unauthorized>().or(foreign);
     tokio::spawn(async move {
         match upgraded.await {
             Ok(io) => {
@@ -90,7 +100,7 @@ fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Respo
                 let socket = WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
                 match refused {
                     Some(Unauthorized(reason)) => client::turn_away(hub.limits(), socket, reason).await,
-                    None => client::serve(hub, socket, remote, stranger, owner).await,
+                    None => client::serve(hub, socket, remote, stranger, rights).await,
                 }
             }
             Err(error) => debug!(?remote, "the connection broke during the WebSocket handshake: {error}"),

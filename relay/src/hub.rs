@@ -1,5 +1,6 @@
 //! All clients of one relay: the switchboard, and a mailbox for each socket.
 
+use crate::claims::{self, Claims, Secret};
 use crate::config::{Limits, RelayConfig};
 use crate::mailbox::Mailbox;
 use crate::strangers::{Stranger, Strangers};
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 const RESERVED: &str = "This UUID belongs to the relay's owner.";
+const TAKEN: &str = "This UUID is registered by another client, which answers.";
 const SHUTTING_DOWN: &str = "The relay is shutting down.";
 
 /// A relay without a server of its own. Cheap to clone.
@@ -23,6 +25,7 @@ pub struct Hub(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     limits: Limits,
+    origins: Vec<String>,
     max_message: usize,
     /// The close code for larger messages, and its reason.
     oversize: (u16, &'static str),
@@ -39,6 +42,8 @@ struct Inner {
     closing: bool,
     /// A UUID that is registered by one owner only, and the key that shows it is the owner.
     reserved: Option<(Uuid, String)>,
+    /// With which secrets clients came.
+    claims: Claims,
     /// Who came with the key.
     owners: HashSet<ConnId>,
 }
@@ -49,6 +54,7 @@ impl Hub {
         let max_message = config.max_message();
         Self(Arc::new(Shared {
             limits: config.limits.clone(),
+            origins: config.origins.clone(),
             max_message,
             oversize: match max_message {
                 MAX_FRAME_BYTES => (close_code::TOO_BIG, "frame exceeds limit of 1048576 bytes"),
@@ -103,6 +109,13 @@ impl Hub {
         self.0.strangers.enter(address, self.0.limits.strangers_per_address)
     }
 
+    /// Whether pages of this origin may connect.
+    pub(crate) fn takes(&self, origin: &str) -> bool {
+        let origins = &self.0.origins;
+        let same = |known: &String| known.trim_end_matches('/').eq_ignore_ascii_case(origin);
+        origins.is_empty() || origins.iter().any(same)
+    }
+
     /// Whether this client has registered.
     pub(crate) fn knows(&self, conn: ConnId) -> bool {
         self.lock().board.is_registered(conn)
@@ -130,13 +143,14 @@ impl Hub {
         matches!((given, &inner.reserved), (Some(given), Some((_, key))) if bool::from(given.as_bytes().ct_eq(key.as_bytes())))
     }
 
-    pub(crate) fn on_open(&self, owner: bool) -> (ConnId, Arc<Mailbox>) {
+    pub(crate) fn on_open(&self, owner: bool, secret: Option<Secret>) -> (ConnId, Arc<Mailbox>) {
         let mut inner = self.lock();
         let conn = ConnId(inner.next);
         inner.next += 1;
         let mailbox = Arc::new(Mailbox::default());
         inner.mailboxes.insert(conn, mailbox.clone());
         inner.board.on_open(conn);
+        inner.claims.put(conn, secret);
         if owner {
             inner.owners.insert(conn);
         }
@@ -154,6 +168,11 @@ impl Hub {
         if incoming.registers().is_some_and(|uuid| self.is_reserved(uuid, conn)) {
             return self.close(conn, close_code::FORBIDDEN, RESERVED);
         }
+        if let Some(uuid) = incoming.registers()
+            && !self.may_claim(uuid, conn).await
+        {
+            return self.close(conn, close_code::FORBIDDEN, TAKEN);
+        }
         if let Some((target, mailbox)) = self.tell(|board| board.on_incoming(conn, incoming))
             && !mailbox.wait_for_room(&self.0.limits).await
         {
@@ -163,6 +182,19 @@ impl Hub {
                 "The client does not read what is sent to it.",
             );
         }
+    }
+
+    /// Whether this client may have this UUID. Asks the one that has it for a sign of life, if need be.
+    async fn may_claim(&self, uuid: Uuid, newcomer: ConnId) -> bool {
+        let contested = {
+            let inner = self.lock();
+            let present = inner.board.holder(uuid).filter(|present| *present != newcomer);
+            let present = present.filter(|present| !inner.claims.may_replace(newcomer, *present));
+            present.and_then(|present| inner.mailboxes.get(&present).cloned())
+        };
+        let Some(mailbox) = contested else { return true };
+        tracing::info!(conn = newcomer.0, %uuid, "another client claims this UUID");
+        tokio::time::timeout(claims::ANSWER, mailbox.answered()).await.is_err()
     }
 
     fn is_reserved(&self, uuid: Uuid, conn: ConnId) -> bool {
@@ -182,6 +214,7 @@ impl Hub {
         let mut inner = self.lock();
         inner.mailboxes.remove(&conn);
         inner.owners.remove(&conn);
+        inner.claims.remove(conn);
         drop(inner);
         self.tell(|board| board.on_close(conn));
         self.0.gone.notify_waiters();

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod claims;
 mod client;
 mod config;
 mod files;

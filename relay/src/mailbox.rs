@@ -22,6 +22,8 @@ pub(crate) struct Mailbox {
     filled: Notify,
     /// Something was taken out, or it is closed.
     taken: Notify,
+    /// Its client was heard.
+    heard: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +53,18 @@ impl Mailbox {
     pub(crate) fn ping(&self) {
         self.lock().ping = true;
         self.filled.notify_one();
+    }
+
+    /// Its client has said something.
+    pub(crate) fn hear(&self) {
+        self.heard.notify_waiters();
+    }
+
+    /// Pings the client, and ends when it is heard.
+    pub(crate) async fn answered(&self) {
+        let heard = self.heard.notified(); // hears of what comes from here on
+        self.ping();
+        heard.await;
     }
 
     /// Closes it: what is in it still goes out, then a close frame.

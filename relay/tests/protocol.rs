@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{NEVER, SUCCESS, Server, error_in, offer, registration, uuid};
+use common::{Client, NEVER, SUCCESS, Server, error_in, offer, registration, uuid};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
@@ -164,4 +164,63 @@ async fn what_breaks_the_websocket_protocol_is_closed_with_its_codes() {
         client.socket.get_mut().write_all(bytes).await.expect("writes");
         assert_eq!(client.closed().await.0, code);
     }
+}
+
+/// A client with a secret in its URL, registered unless it is refused.
+async fn with_secret(relay: &Server, secret: &str, n: u8) -> Client {
+    let url = format!("ws://{}/?token=x&resume={secret}", relay.address);
+    let stream = tokio::net::TcpStream::connect(relay.address).await.expect("connects");
+    let (socket, _) = tokio_tungstenite::client_async(url, stream).await.expect("opens");
+    let mut client = Client { socket };
+    client.send(registration(n)).await;
+    client
+}
+
+#[tokio::test]
+async fn a_uuid_is_taken_with_its_secret_or_when_its_owner_is_silent() {
+    let relay = Server::start().await;
+    let mut first = with_secret(&relay, "first", 1).await;
+    assert_eq!(first.text().await, SUCCESS);
+    // While it answers (its socket is read), neither another secret nor none is enough.
+    let reading = tokio::spawn(async move { first.closed().await });
+    for secret in ["other", ""] {
+        let mut thief = with_secret(&relay, secret, 1).await;
+        assert_eq!(thief.closed().await.0, 4002, "{secret:?}");
+    }
+    let mut again = with_secret(&relay, "first", 1).await;
+    assert_eq!(again.text().await, SUCCESS);
+    assert_eq!(reading.await.expect("ends").0, 4004);
+    // Nobody reads `again` any more: it does not answer.
+    let mut other = with_secret(&relay, "other", 1).await;
+    assert_eq!(other.text().await, SUCCESS);
+    assert_eq!(again.closed().await.0, 4004);
+    // Those without a secret replace each other, as at ProxyStore's relay.
+    let mut python = relay.client(2).await;
+    let _another = relay.client(2).await;
+    assert_eq!(python.closed().await.0, 4004);
+}
+
+/// A client of a page of this origin.
+async fn from_page(relay: &Server, origin: &str) -> Client {
+    let mut request = format!("ws://{}/", relay.address).into_client_request().expect("a URL");
+    request
+        .headers_mut()
+        .insert("Origin", origin.parse().expect("a header"));
+    let stream = tokio::net::TcpStream::connect(relay.address).await.expect("connects");
+    let (socket, _) = tokio_tungstenite::client_async(request, stream).await.expect("opens");
+    Client { socket }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_turned_away_if_told() {
+    let relay = Server::with(|config| config.origins = vec!["https://page.example".into()]).await;
+    let mut own = from_page(&relay, "https://page.example").await;
+    own.register(1).await;
+    let _program = relay.client(2).await;
+    for origin in ["https://evil.example", "http://page.example", "null"] {
+        let (code, reason) = from_page(&relay, origin).await.closed().await;
+        assert_eq!((code, reason.contains("origin")), (4001, true), "{origin}");
+    }
+    let open = Server::start().await;
+    from_page(&open, "https://anywhere.example").await.register(1).await;
 }

@@ -1,6 +1,6 @@
 //! `Config::default().with_…(…)`: one method for each field.
 
-use super::{Config, IceServer, IceTransportPolicy, Proxy, Reconnect, TlsOptions};
+use super::{Config, IceServer, IceTransportPolicy, Identity, Proxy, Reconnect, TlsOptions};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use uuid::Uuid;
@@ -23,6 +23,8 @@ macro_rules! setters {
 
 setters! { Config:
     with_uuid(uuid: Uuid)
+    with_identity(identity: Identity)
+    with_require_verified(require_verified: bool)
     with_channels(channels: u16)
     with_tls(tls: TlsOptions)
     with_proxy(proxy: Proxy)
@@ -34,6 +36,7 @@ setters! { Config:
     with_close_timeout(close_timeout: Duration)
     with_max_message_bytes(max_message_bytes: u64)
     with_receive_buffer_bytes(receive_buffer_bytes: usize)
+    with_memory_budget_bytes(memory_budget_bytes: u64)
     with_chunk_bytes(chunk_bytes: usize)
     with_max_connections(max_connections: usize)
     with_ordered(ordered: bool)
@@ -93,6 +96,8 @@ mod tests {
         let Config {
             name,
             uuid,
+            identity,
+            require_verified,
             channels,
             relay_headers,
             tls,
@@ -106,6 +111,7 @@ mod tests {
             close_timeout,
             max_message_bytes,
             receive_buffer_bytes,
+            memory_budget_bytes,
             chunk_bytes,
             max_connections,
             ordered,
@@ -114,6 +120,8 @@ mod tests {
         } = Config::default()
             .with_name("n")
             .with_uuid(Uuid::from_u128(1))
+            .with_identity(Identity::from_pem("pem"))
+            .with_require_verified(true)
             .with_channels(2)
             .with_relay_header("a", "b")
             .with_tls(TlsOptions::default().with_verify(false).with_root_pem("pem"))
@@ -127,6 +135,7 @@ mod tests {
             .with_close_timeout(seconds(7))
             .with_max_message_bytes(8)
             .with_receive_buffer_bytes(9)
+            .with_memory_budget_bytes(12)
             .with_chunk_bytes(10)
             .with_max_connections(11)
             .with_ordered(false)
@@ -136,6 +145,7 @@ mod tests {
             (name.as_deref(), uuid, channels),
             (Some("n"), Some(Uuid::from_u128(1)), 2)
         );
+        assert!(identity.is_some() && require_verified);
         assert_eq!(relay_headers, [("a".to_owned(), "b".to_owned())]);
         assert_eq!((tls.verify, tls.roots_pem), (false, vec!["pem".to_owned()]));
         assert_eq!(
@@ -147,6 +157,7 @@ mod tests {
         let times = [gather_timeout, connect_timeout, dead_after, close_timeout];
         assert_eq!(times, [4, 5, 6, 7].map(seconds));
         assert_eq!((max_message_bytes, receive_buffer_bytes, chunk_bytes), (8, 9, 10));
+        assert_eq!(memory_budget_bytes, 12);
         assert_eq!((max_connections, ordered, confirms, lanes), (11, false, true, 2..=3));
     }
 }

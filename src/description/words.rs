@@ -28,12 +28,7 @@ impl Words {
     /// or one that has no version number or is longer than [`MAX_LINE_BYTES`]. A word said twice counts once, the first
     /// time.
     pub fn parse(sdp: &str) -> Option<Self> {
-        let line = super::lines::session_lines(sdp)
-            .into_iter()
-            .find(|line| is_words_line(line))?;
-        if line.len() > MAX_LINE_BYTES {
-            return None;
-        }
+        let line = words_line(sdp)?;
         let mut parts = line.strip_prefix(PREFIX)?.split_ascii_whitespace();
         u32::try_from(parts.next()?.parse::<u64>().ok()?).ok()?;
         let mut words = Self::new();
@@ -104,6 +99,13 @@ impl<S: AsRef<str>> FromIterator<S> for Words {
         }
         all
     }
+}
+
+/// The line of words of an SDP, if it has one that counts.
+pub(crate) fn words_line(sdp: &str) -> Option<&str> {
+    let lines = super::lines::session_lines(sdp).into_iter();
+    let line = lines.into_iter().find(|line| is_words_line(line))?;
+    (line.len() <= MAX_LINE_BYTES).then_some(line)
 }
 
 pub(super) fn is_words_line(line: &str) -> bool {

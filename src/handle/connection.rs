@@ -9,7 +9,7 @@ use crate::platform::RtcId;
 use crate::relay::PeerConnectionMessage;
 use crate::request::LinkId;
 use crate::request::{Request, Target};
-use crate::{Error, Message, Result};
+use crate::{Error, Fingerprint, Message, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -168,6 +168,18 @@ impl PeerConnection {
     /// Whether the peer is a crosspeer one, and not ProxyStore; `false` until that is known.
     pub fn is_crosspeer(&self) -> bool {
         self.inner.shared.crosspeer().unwrap_or(false)
+    }
+
+    /// Whether the peer has been found to be the one of its id: it has the certificate that its UUID is made of, and
+    /// nobody has changed what both sides said. `false` before the connection is up, and for peers whose ids are no keys.
+    pub fn is_verified(&self) -> bool {
+        self.inner.shared.identity().0
+    }
+
+    /// The certificate that the peer has, once the connection is up. For peers that are not
+    /// [verified](Self::is_verified) it is the one that came through the relay.
+    pub fn remote_fingerprint(&self) -> Option<Fingerprint> {
+        self.inner.shared.identity().1
     }
 
     /// Whether both programs confirm plain messages ([`Config::confirms`](crate::Config::confirms)); `false` until that

@@ -17,7 +17,7 @@ use crate::platform::Platform;
 use crate::relay::{MAX_NAME_BYTES, Registration, url};
 use crate::request::Request;
 use crate::router::{Mode, Router};
-use crate::{Config, Error, Result};
+use crate::{Config, Error, Fingerprint, Result, identity};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ impl Node {
     /// A node that does nothing until its driver runs.
     fn new<P: Platform>(platform: P, mode: Mode, url: &str, config: Config) -> Result<(Self, Driver<P>)> {
         config.validate()?;
-        let url = url::usable(url)?;
+        let url = url::with_secret(&url::usable(url)?, &Uuid::new_v4().simple().to_string());
         let name = config
             .name
             .clone()
@@ -42,7 +42,7 @@ impl Node {
             .unwrap_or_else(|| "crosspeer".into());
         let me = Registration {
             name: check_name(name)?,
-            uuid: config.uuid.unwrap_or_else(Uuid::new_v4),
+            uuid: own_id(config.uuid, platform.fingerprint())?,
         };
         let (caller, calls) = Caller::channel();
         let mailroom = Arc::new(Mailroom::new(config.receive_buffer_bytes));
@@ -62,6 +62,18 @@ impl Node {
 
     fn ask(&self, request: Request) -> Asking {
         Asking::new(&self.caller, request)
+    }
+}
+
+/// The id that was asked for, or that the certificate gives.
+fn own_id(asked: Option<Uuid>, certificate: Option<Fingerprint>) -> Result<Uuid> {
+    let own = certificate.map(|fingerprint| fingerprint.uuid());
+    match asked {
+        Some(id) if identity::is_key(id) && own != Some(id) => Err(Error::InvalidInput(format!(
+            "the UUID {id} belongs to another certificate than this peer's: leave it out, or use that certificate's identity"
+        ))),
+        Some(id) => Ok(id),
+        None => Ok(own.unwrap_or_else(Uuid::new_v4)),
     }
 }
 

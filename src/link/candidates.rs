@@ -8,8 +8,8 @@ use super::{Context, Link, Signal};
 use crate::description::{self, Description, is_usable_candidate};
 use crate::platform::RtcCommand;
 
-/// Candidates that may come apart from their description; a host has a few for each of its addresses.
-const MAX_CANDIDATES: usize = 64;
+/// Candidates of one peer, in its description and apart from it; a host has a few for each of its addresses.
+const MAX_CANDIDATES: usize = 32;
 
 /// What is left out of our description for now.
 #[derive(Default)]

@@ -122,6 +122,12 @@ impl Inbox {
         self.unread
     }
 
+    /// Bytes that wait for more to come.
+    pub(crate) fn held(&self) -> usize {
+        let ahead = self.order.as_ref().map_or(0, |order| order.bytes as usize);
+        self.reassembly.incomplete_bytes() + ahead
+    }
+
     /// Bytes that the user has yet to take of an earlier connection to the same peer.
     pub(crate) fn inherit(&mut self, unread: usize) {
         self.unread += unread;

@@ -13,6 +13,7 @@ mod inbox;
 #[cfg_attr(not(feature = "lanes"), path = "single.rs")]
 mod lanes;
 mod outbox;
+mod seal;
 mod setup;
 mod traffic;
 
@@ -35,6 +36,8 @@ use web_time::Instant;
 /// What a link needs of its surroundings for one step.
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
+    /// This side.
+    pub(crate) me: Uuid,
     pub(crate) config: &'a Config,
     /// Whether our platform is [`Platform::PROMPT`](crate::platform::Platform::PROMPT).
     pub(crate) prompt: bool,
@@ -80,6 +83,8 @@ pub(crate) struct Link {
     pub(crate) owes_withdrawal: bool,
     /// The user's handle is gone.
     pub(crate) forgotten: bool,
+    /// What the router has counted of [`Link::held`].
+    pub(crate) counted: usize,
     candidates: usize,
     withheld: candidates::Withheld,
     phase: Phase,
@@ -90,6 +95,8 @@ pub(crate) struct Link {
     local_ufrag: Option<String>,
     has_candidates: bool,
     remote_ufrag: Option<String>,
+    /// Who the peer has shown itself to be, and what both have said.
+    seal: seal::Seal,
     /// What both sides understand beyond ProxyStore's protocol.
     agreed: setup::Agreed,
     /// As many as the labels promise; at the answerer none before the first has come.
@@ -134,6 +141,7 @@ impl Link {
             by_hand: peer.is_none(),
             owes_withdrawal: false,
             forgotten: false,
+            counted: 0,
             candidates: 0,
             withheld: candidates::Withheld::default(),
             phase: Phase::New,
@@ -143,6 +151,7 @@ impl Link {
             local_ufrag: None,
             has_candidates: false,
             remote_ufrag: None,
+            seal: seal::Seal::default(),
             agreed: setup::Agreed::default(),
             open_channels: Vec::new(),
             setup_deadline: None,
@@ -169,6 +178,11 @@ impl Link {
         self.phase == Phase::Ended
     }
 
+    /// Whether the peer has not answered for a while.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.lanes.is_silent()
+    }
+
     /// Whether it takes no more messages.
     pub(crate) fn is_closing(&self) -> bool {
         self.phase == Phase::Closing || self.close.asked
@@ -177,6 +191,11 @@ impl Link {
     /// Bytes of messages delivered and not yet taken.
     pub(crate) fn unread(&self) -> usize {
         self.inbox.unread()
+    }
+
+    /// Bytes of messages that wait for more to come.
+    pub(crate) fn held(&self) -> usize {
+        self.inbox.held()
     }
 
     /// Counts what the user has yet to take of an earlier connection to the same peer.
@@ -222,6 +241,7 @@ impl Link {
         if self.phase == Phase::Ended {
             return;
         }
+        let error = self.end_of(error);
         self.drop_rtcs(cx);
         self.owes_withdrawal = self.phase == Phase::Establishing && !self.is_answerer() && self.agreed.crosspeer;
         self.phase = Phase::Ended;

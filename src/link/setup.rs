@@ -12,7 +12,7 @@ use crate::output::State;
 use crate::platform::{Receiver, RtcCommand, SdpType, SessionDescription};
 use crate::request::Reply;
 use crate::wire::word;
-use crate::{Config, Error, Stage};
+use crate::{Config, Error, Stage, identity};
 
 /// Bytes in the engine's hands towards our own kind. Larger gained nothing in throughput and cost its size in memory.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
@@ -43,6 +43,8 @@ pub(super) struct Agreed {
     max_message: Option<u64>,
     /// Bytes that the peer may be sent at first, where what it is sent is granted.
     credit: Option<u64>,
+    /// What both have seen of the descriptions is compared.
+    pub(super) seal: bool,
 }
 
 impl Agreed {
@@ -88,6 +90,7 @@ impl Agreed {
             }),
             max_message: number(word::MAX),
             credit,
+            seal: has(word::SEAL),
             to: Receiver { send_buffer, prompt },
         }
     }
@@ -120,7 +123,9 @@ impl Link {
         self.open_channels.clear();
         self.remote_ufrag = description::ice_ufrag(offer).map(str::to_owned);
         self.agree(cx, offer);
+        self.meet(offer);
         let (offer, to) = (description::prepare_remote(offer), self.agreed.to);
+        self.candidates = description::candidates(&offer).count();
         self.command(cx, RtcCommand::Answer { offer, to });
     }
 
@@ -136,12 +141,17 @@ impl Link {
             tracing::debug!(link = self.id.0, "ignored the answer to an earlier offer");
             return;
         }
+        if let Some(error) = self.peer.and_then(|peer| identity::check(peer, answer).err()) {
+            return self.end(cx, error);
+        }
         self.remote_ufrag = description::ice_ufrag(answer).map(str::to_owned);
         self.agree(cx, answer);
+        self.meet(answer);
         self.phase = Phase::Establishing;
         self.stage = Stage::Ice;
         self.release_candidates();
         let (answer, to) = (description::prepare_remote(answer), self.agreed.to);
+        self.candidates += description::candidates(&answer).count();
         self.command(cx, RtcCommand::Complete { answer, to });
     }
 
@@ -156,6 +166,7 @@ impl Link {
         self.has_candidates = description::candidates(&local.sdp).next().is_some();
         let sdp = description::prepare_local(&local.sdp, &self.words(cx, offer));
         let sdp = self.withhold(sdp, offer);
+        self.seal.sent(cx.me, &sdp);
         let description = Description::Session(SessionDescription {
             sdp_type: local.sdp_type,
             sdp,
@@ -177,6 +188,7 @@ impl Link {
     fn words(&self, cx: &Context<'_>, offer: bool) -> Words {
         let mut words = Words::new();
         words.insert(word::CLOSE);
+        words.insert(word::SEAL);
         if cx.config.confirms {
             words.insert(word::CONFIRMS);
         }
@@ -234,6 +246,9 @@ impl Link {
             .open_first(channels, (self.agreed.to.send_buffer / 2 / channels).max(1));
         self.outbox.open(self.agreed.max_payload);
         tracing::debug!(link = self.id.0, peer = ?self.peer, crosspeer = self.agreed.crosspeer, "connected");
+        self.send_seal(cx);
+        let (verified, fingerprint) = self.seal.identity();
+        cx.out.push_back(Output::Identity(self.id, verified, fingerprint));
         cx.out.push_back(Output::State(self.id, self.state(), None));
         for (request, ..) in std::mem::take(&mut self.waiting_ready) {
             cx.reply(request, Ok(Reply::Link(self.id)));
@@ -350,6 +365,11 @@ impl Link {
     pub(crate) fn needs_relay(&self) -> bool {
         matches!(self.phase, Phase::Offering | Phase::Answering)
             || (self.state() == State::Connecting && self.waits_for_relay())
+    }
+
+    /// Whether no address of the peer has answered yet, and nobody here waits for it.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.stage <= Stage::Ice && self.waiting_ready.is_empty() && self.outbox.is_empty()
     }
 
     /// Whether the peer offered.

@@ -100,6 +100,10 @@ impl Lanes {
         self.silent_since = since;
     }
 
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent_since.is_some()
+    }
+
     pub(super) fn received(&mut self, now: Instant, _: usize, bytes: usize, _: bool) -> bool {
         self.owed += bytes;
         self.silent_since = self.silent_since.map(|_| now);

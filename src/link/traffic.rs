@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::platform::{RtcCommand, RtcEvent, RtcId};
 use crate::request::{Reply, RequestId};
 use crate::wire::control::{CLOSE, CLOSE_ACK, CREDIT};
-use crate::{Error, Stage};
+use crate::{Error, Stage, printable};
 use bytes::Bytes;
 use std::time::Duration;
 use web_time::Instant;
@@ -24,12 +24,15 @@ impl Link {
         let Some(at) = self.lanes.find(rtc) else { return };
         match event {
             RtcEvent::LocalDescription(local) if self.is_further(at) => self.on_lane_description(cx, at, &local),
-            RtcEvent::ChannelOpen { .. } if self.is_further(at) => self.on_lane_open(cx, at),
+            RtcEvent::ChannelOpen { channel, .. } if self.is_further(at) => match channel {
+                0 => self.on_lane_open(cx, at),
+                _ => self.end(cx, Error::PeerMisbehaved("a lane has one data channel".into())),
+            },
             RtcEvent::Progress(_) if self.is_further(at) => {}
             RtcEvent::LocalDescription(local) => self.on_local_description(cx, local),
             RtcEvent::Progress(stage) => self.on_progress(stage),
             RtcEvent::ChannelOpen { channel, label } => self.on_channel_open(cx, channel, &label),
-            RtcEvent::Frame { data, binary, .. } => self.on_frame(cx, at, data, binary),
+            RtcEvent::Frame { channel, data, binary } => self.on_frame(cx, at, channel, data, binary),
             RtcEvent::Written { channel, bytes } => {
                 self.lanes.written(cx.now, at, channel, bytes);
                 self.pump(cx);
@@ -50,6 +53,9 @@ impl Link {
 
     /// Gives the platform as many frames as the lanes have room for.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) {
+        if self.is_broken() {
+            return;
+        }
         self.adjust_lanes(cx);
         while let Some((slot, frame, number)) = self.lanes.take_again(cx.now) {
             self.write(cx, slot, frame, Some(number));
@@ -77,7 +83,13 @@ impl Link {
         cx.command(rtc, RtcCommand::Write { channel, frame });
     }
 
-    fn on_frame(&mut self, cx: &mut Context<'_>, at: usize, data: Bytes, binary: bool) {
+    fn on_frame(&mut self, cx: &mut Context<'_>, at: usize, channel: u16, data: Bytes, binary: bool) {
+        if let Err(error) = self.check_seal(at, channel, &data) {
+            return self.break_off(cx, error);
+        }
+        if self.is_broken() {
+            return;
+        }
         let size = data.len();
         let frame = if binary {
             Frame::decode(data).map_err(|e| e.to_string())
@@ -186,7 +198,7 @@ impl Link {
 
     /// Takes the close as far as it can go now.
     pub(super) fn advance_close(&mut self, cx: &mut Context<'_>) {
-        if !matches!(self.phase, Phase::Open | Phase::Closing) {
+        if !matches!(self.phase, Phase::Open | Phase::Closing) || self.is_broken() {
             return;
         }
         if self.close.asked && !self.close.said && self.outbox.is_empty() {
@@ -248,7 +260,7 @@ impl Link {
     }
 
     fn on_flushed(&mut self, cx: &mut Context<'_>) {
-        if self.close.flushing || (self.close.said && !self.agreed.close) {
+        if self.is_broken() || self.close.flushing || (self.close.said && !self.agreed.close) {
             self.close.flushed = true;
             self.end(cx, Error::closed("this side closed the connection"));
         }
@@ -292,6 +304,7 @@ impl Link {
     }
 
     fn on_failed(&mut self, cx: &mut Context<'_>, stage: Stage, reason: String) {
+        let reason = printable::reason(&reason);
         match self.phase {
             Phase::Open | Phase::Closing => self.on_lost(cx, reason),
             _ => {

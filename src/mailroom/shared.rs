@@ -4,7 +4,7 @@ use super::{lock, until};
 use crate::output::State;
 use crate::platform::RtcId;
 use crate::request::LinkId;
-use crate::{Error, Message};
+use crate::{Error, Fingerprint, Message};
 use event_listener::Event;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -27,6 +27,8 @@ pub(super) struct Status {
     pub(super) confirms: bool,
     /// Bytes of the largest message that the peer takes, if it says so.
     pub(super) largest: Option<u64>,
+    /// Whether the peer is verified, and its certificate.
+    pub(super) identity: (bool, Option<Fingerprint>),
     pub(super) rtc: Option<RtcId>,
     pub(super) error: Option<Error>,
     pub(super) messages: VecDeque<Message>,
@@ -45,6 +47,7 @@ impl Shared {
             crosspeer: None,
             confirms: false,
             largest: None,
+            identity: (false, None),
             rtc: None,
             error: None,
             messages: VecDeque::new(),
@@ -96,6 +99,14 @@ impl Shared {
 
     pub(crate) fn confirms(&self) -> bool {
         self.lock().confirms
+    }
+
+    pub(crate) fn set_identity(&self, identity: (bool, Option<Fingerprint>)) {
+        self.lock().identity = identity;
+    }
+
+    pub(crate) fn identity(&self) -> (bool, Option<Fingerprint>) {
+        self.lock().identity
     }
 
     pub(crate) fn set_largest(&self, bytes: u64) {

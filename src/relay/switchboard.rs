@@ -200,6 +200,11 @@ impl Switchboard {
         matches!(self.conns.get(&conn), Some(Some(_)))
     }
 
+    /// Who has registered this UUID.
+    pub fn holder(&self, uuid: Uuid) -> Option<ConnId> {
+        self.by_uuid.get(&uuid).copied()
+    }
+
     /// How many clients are registered.
     pub fn len(&self) -> usize {
         self.by_uuid.len()

@@ -11,7 +11,7 @@
 use super::{PeerConnectionMessage, Registration, RelayMessage, Response, close_code};
 use crate::error::Period;
 use crate::platform::{SocketEvent, SocketId};
-use crate::{Error, Reconnect};
+use crate::{Error, Reconnect, printable};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tracing::{debug, warn};
@@ -123,7 +123,7 @@ impl Uplink {
                 reason,
                 http_status,
             } => self.on_closed(now, code, reason, http_status),
-            SocketEvent::Unusable(reason) => self.fail_for_good(now, reason),
+            SocketEvent::Unusable(reason) => self.fail_for_good(now, printable::printable(&reason)),
         }
     }
 
@@ -245,7 +245,7 @@ impl Uplink {
             Ok(RelayMessage::Response(response)) if registering => self.on_reply(now, socket, response),
             Ok(RelayMessage::Response(Response { success: true, .. })) => debug!("the relay says success again"),
             Ok(RelayMessage::Response(Response { message, .. })) => {
-                warn!("the relay reports: {}", message.unwrap_or_default());
+                warn!("the relay reports: {}", printable::reason(&message.unwrap_or_default()));
             }
             Ok(RelayMessage::PeerConnection(message)) => self.outputs.push_back(UplinkOutput::Message(message)),
             Ok(RelayMessage::Registration(_)) => self.on_nonsense(now, socket, "a registration, which no relay sends"),
@@ -256,16 +256,20 @@ impl Uplink {
     /// What answers a first registration so is no relay.
     fn on_nonsense(&mut self, now: Instant, socket: SocketId, what: &str) {
         if self.known || !matches!(self.state, State::Registering { .. }) {
-            return warn!("ignored a text frame of the relay: {what}");
+            return warn!("ignored a text frame of the relay: {}", printable::reason(what));
         }
         self.outputs.push_back(UplinkOutput::CloseSocket(socket));
-        self.fail_for_good(now, format!("what answers there is not a relay: {what}"));
+        self.fail_for_good(
+            now,
+            format!("what answers there is not a relay: {}", printable::reason(what)),
+        );
     }
 
     fn on_reply(&mut self, now: Instant, socket: SocketId, response: Response) {
         if !response.success {
             self.outputs.push_back(UplinkOutput::CloseSocket(socket));
-            let reason = response.message.unwrap_or_else(|| "it gave no reason".into());
+            let reason = response.message.map(|message| printable::reason(&message));
+            let reason = reason.unwrap_or_else(|| "it gave no reason".into());
             return self.refuse(None, reason);
         }
         self.state = State::Registered { socket, since: now };
@@ -278,6 +282,7 @@ impl Uplink {
     }
 
     fn on_closed(&mut self, now: Instant, code: Option<u16>, reason: String, http_status: Option<u16>) {
+        let reason = printable::reason(&reason);
         const FINAL: [u16; 3] = [close_code::UNAUTHORIZED, close_code::FORBIDDEN, close_code::REPLACED];
         let refused = code.filter(|code| FINAL.contains(code));
         if refused.is_some() || matches!(http_status, Some(401 | 403)) {

@@ -53,6 +53,21 @@ pub(crate) fn shown(url: &str) -> String {
     format!("{scheme}{separator}{host}{path}{query}")
 }
 
+/// The URL with the secret by which this client takes its place at the relay again, unless the user has chosen one.
+/// ProxyStore's relay does not look at it.
+pub(crate) fn with_secret(url: &str, secret: &str) -> String {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    if query.split('&').any(|pair| pair.starts_with("resume=")) {
+        return url.to_owned();
+    }
+    let separator = match (url.contains('?'), query.is_empty()) {
+        (false, _) => "?",
+        (true, true) => "",
+        (true, false) => "&",
+    };
+    format!("{url}{separator}resume={secret}")
+}
+
 /// Why no browser opens this URL from a page of this protocol (`https:`); what it would say itself is late, or nothing.
 pub fn refused_in_page(url: &str, page: &str) -> Option<&'static str> {
     let (scheme, rest) = url.split_once("://")?;
@@ -117,6 +132,18 @@ mod tests {
         ] {
             let error = usable(url).unwrap_err().to_string();
             assert!(error.contains(why), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_added_unless_there_is_one() {
+        for (url, whole) in [
+            ("ws://host/", "ws://host/?resume=S"),
+            ("ws://host/?", "ws://host/?resume=S"),
+            ("ws://host/?token=T", "ws://host/?token=T&resume=S"),
+            ("ws://host/?resume=mine&a", "ws://host/?resume=mine&a"),
+        ] {
+            assert_eq!(with_secret(url, "S"), whole);
         }
     }
 

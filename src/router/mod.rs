@@ -7,6 +7,8 @@
 //! Feed it by [`Router::handle`], carry out everything [`Router::poll_output`] gives, and come back at
 //! [`Router::next_deadline`]. `driver.rs` does this with a platform, the simulator with a virtual clock.
 
+mod budget;
+mod held;
 mod links;
 mod request;
 mod signaling;
@@ -65,6 +67,10 @@ pub struct Router {
     unread: SortedMap<LinkId, (Uuid, usize)>,
     /// New links that wait for the end of the peer's old one, so that they do not overtake its last messages.
     deferred: Vec<(LinkId, LinkId)>,
+    /// Bytes of messages that are not complete, over all links.
+    held_bytes: u64,
+    /// Offers with another certificate than that of the connection that is up.
+    held: held::Held,
     out: VecDeque<Output>,
     next_rtc: u64,
     next_link: u64,
@@ -92,6 +98,8 @@ impl Router {
             by_rtc: SortedMap::default(),
             unread: SortedMap::default(),
             deferred: Vec::new(),
+            held_bytes: 0,
+            held: held::Held::default(),
             out: VecDeque::new(),
             next_rtc: 0,
             next_link: 0,
@@ -121,6 +129,7 @@ impl Router {
             }
             Input::Timeout => self.on_timeout(now),
         }
+        self.keep_budget(now);
         self.settle(now);
     }
 
@@ -192,6 +201,7 @@ impl Router {
         let link = self.links.get_mut(&id)?;
         let mut cx = Context {
             now,
+            me: self.me.uuid,
             config: &self.config,
             prompt: self.prompt,
             holds_back: self.holds_back,
@@ -206,6 +216,7 @@ impl Router {
 
     /// After a link's step: whether it is history.
     fn keep_books(&mut self, id: LinkId) {
+        self.count(id);
         let Some(link) = self.links.get_mut(&id) else { return };
         if link.is_ended() {
             let deserted = link.peer.filter(|_| std::mem::take(&mut link.owes_withdrawal));
@@ -263,6 +274,7 @@ impl Router {
             self.on_uplink(now, output);
         }
         self.offer_deferred(now);
+        self.take_held(now);
         if self.uplink.is_registered() {
             self.send_signals();
             while let Some(output) = self.uplink.poll_output() {

@@ -135,6 +135,7 @@ impl Router {
         if peer == self.me.uuid {
             return Err(Error::InvalidInput("the peer's UUID is this side's own".into()));
         }
+        self.check_required(peer)?;
         let link = self.new_link(peer, false);
         match closing {
             Some(old) => self.deferred.push((link, old)),
@@ -157,6 +158,7 @@ impl Router {
                 "this connection has been used already; make a new one".into(),
             ));
         }
+        self.check_required(peer)?;
         self.with_link(now, link, |link, cx| {
             link.peer = Some(peer);
             link.offer(cx);

@@ -3,8 +3,9 @@
 //! The rules, where A and B are a pair and A has the larger UUID:
 //! - Both offer: A's offer stands. A says it once more, in case B came up after it was sent; B drops its own and answers.
 //! - A ProxyStore peer knows no such rule: its offer is always answered.
-//! - An offer while a connection is up: the peer has come back. The old connection ends, what it had not begun to send
-//!   goes over the new one.
+//! - An offer while a connection is up, with the same certificate: the peer has come back. The old connection ends, what
+//!   it had not begun to send goes over the new one. With another certificate it waits until the old one has ended or is
+//!   silent (`held`), and gets nothing of it.
 //! - The offer that is being answered already: the answer is said once more (to our own kind; ProxyStore would not
 //!   survive a second answer, and does not repeat offers).
 
@@ -17,12 +18,12 @@ use crate::platform::SdpType;
 use crate::relay::{DescriptionType, PeerConnectionMessage};
 use crate::request::LinkId;
 use crate::wire::word;
-use crate::{Error, Result};
+use crate::{Error, Result, Stage, identity, printable};
 use uuid::Uuid;
 use web_time::Instant;
 
-/// Connections that are being set up because others want them; a flood of offers beyond is dropped.
-const MAX_ANSWERING: usize = 256;
+/// Connections that are being set up because others want them; each costs sockets, and some 400 KiB.
+const MAX_ANSWERING: usize = 32;
 
 impl Router {
     /// Gives the relay what links have to say.
@@ -71,6 +72,12 @@ impl Router {
         }
         let description =
             Description::decode(&message.description).map_err(|e| Error::PeerMisbehaved(e.to_string()))?;
+        self.route_description(now, peer, description)
+    }
+
+    /// Finds or makes the link a peer's description is for.
+    pub(super) fn route_description(&mut self, now: Instant, peer: Uuid, description: Description) -> Result<()> {
+        let known = self.by_peer.get(peer).copied();
         let Description::Session(session) = &description else {
             return known.map_or(Ok(()), |link| self.take_description(now, link, description));
         };
@@ -83,7 +90,10 @@ impl Router {
             };
             return self.take_description(now, link, description);
         }
-        let link = self.link_for_offer(now, peer, known, &session.sdp)?;
+        self.check_identity(peer, &session.sdp)?;
+        let Some(link) = self.link_for_offer(now, peer, known, &session.sdp)? else {
+            return Ok(());
+        };
         self.take_description(now, link, description)
     }
 
@@ -113,23 +123,23 @@ impl Router {
         }
     }
 
-    /// The link that is to take an offer: the present one, or a new one where the peer has come back.
-    fn link_for_offer(&mut self, now: Instant, peer: Uuid, known: Option<LinkId>, sdp: &str) -> Result<LinkId> {
+    /// The link that is to take an offer: the present one, or a new one where the peer has come back. None where the offer
+    /// has to [wait](Self::hold).
+    fn link_for_offer(&mut self, now: Instant, peer: Uuid, known: Option<LinkId>, sdp: &str) -> Result<Option<LinkId>> {
         let old = known
             .and_then(|id| self.links.get(&id))
             .filter(|link| !link.is_closing() || link.knows(sdp));
         if let Some(old) = old.filter(|link| link.state() != State::Connected || link.knows(sdp)) {
-            return Ok(old.id);
+            return Ok(Some(old.id));
         }
         let replaced = old.map(|link| link.id);
+        if replaced.is_some_and(|old| self.hold(now, peer, old, sdp)) {
+            return Ok(None);
+        }
         if self.closing.is_some() || self.done {
             return Err(Error::closed("this side is being closed"));
         }
-        let answering = |link: &&Link| link.is_answerer() && link.state() == State::Connecting;
-        if self.links.values().filter(answering).count() >= MAX_ANSWERING {
-            let text = format!("{MAX_ANSWERING} connections are being answered already");
-            return Err(Error::InvalidInput(text));
-        }
+        self.make_room(now)?;
         // Those whose messages nobody has taken yet count too: they still cost memory.
         if replaced.is_none() && self.links.len() + self.unread.len() >= self.config.max_connections {
             let text = format!(
@@ -140,15 +150,43 @@ impl Router {
         }
         let new = self.new_link(peer, true);
         if let Some(old) = replaced {
-            self.hand_over(now, old, new);
+            self.hand_over(now, old, new, sdp);
         }
-        Ok(new)
+        Ok(Some(new))
+    }
+
+    /// For one more call: of too many that are being answered, the oldest of those that nothing has come of gives way.
+    fn make_room(&mut self, now: Instant) -> Result<()> {
+        let answering = |link: &&Link| link.is_answerer() && link.state() == State::Connecting;
+        if self.links.values().filter(answering).count() < MAX_ANSWERING {
+            return Ok(());
+        }
+        // In the order of their beginning.
+        let oldest = self.links.values().filter(answering).find(|link| link.is_unheard());
+        let Some(oldest) = oldest.map(|link| link.id) else {
+            let text = format!("{MAX_ANSWERING} connections are being answered already");
+            return Err(Error::InvalidInput(text));
+        };
+        self.with_link(now, oldest, |link, cx| {
+            let reason = "it has given way to later calls, since nothing came of it".into();
+            let stage = Stage::Ice;
+            link.end(cx, Error::SetupFailed { stage, reason });
+        });
+        Ok(())
     }
 
     /// The peer came back: the old connection is dead.
-    fn hand_over(&mut self, now: Instant, old: LinkId, new: LinkId) {
+    fn hand_over(&mut self, now: Instant, old: LinkId, new: LinkId, sdp: &str) {
+        let fingerprint = self
+            .links
+            .get(&old)
+            .and_then(|link| identity::check(link.peer?, sdp).ok()?);
         let unsent = self.with_link(now, old, |link, cx| {
-            let unsent = link.take_unsent();
+            // Meant for whoever had the old one's certificate.
+            let unsent = match link.is_another(fingerprint) {
+                true => Default::default(),
+                false => link.take_unsent(),
+            };
             let reason = "the peer came back with a new connection".into();
             link.end(cx, Error::ConnectionLost { reason });
             unsent
@@ -167,6 +205,7 @@ impl Router {
             let peer = message.peer_uuid;
             self.with_link(now, link, |link, cx| {
                 if link.is_own_offer(&message.description) {
+                    let reason = printable::reason(&reason);
                     link.end(cx, Error::PeerUnavailable { peer, reason });
                 }
             });
@@ -174,6 +213,11 @@ impl Router {
         }
         let description =
             Description::decode(&message.description).map_err(|e| Error::PeerMisbehaved(e.to_string()))?;
+        if let Description::Session(session) = &description
+            && session.sdp_type == SdpType::Offer
+        {
+            self.check_identity(message.source_uuid, &session.sdp)?;
+        }
         if let Some(link) = self.links.get_mut(&link) {
             // The first offer decides who the peer is.
             if matches!(&description, Description::Session(session) if session.sdp_type == SdpType::Offer) {

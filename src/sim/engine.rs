@@ -2,9 +2,9 @@
 //! its way when a connection is closed.
 
 use super::{Happening, NodeId, World};
-use crate::Stage;
 use crate::description;
 use crate::platform::{Event, READ_AHEAD_BYTES, RtcCommand, RtcEvent, RtcId, SdpType, SessionDescription};
+use crate::{Fingerprint, Stage};
 use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub(super) enum Step {
 
 struct Fake {
     remote: Option<String>,
+    /// Whose certificate the remote description names.
+    expects: Option<Fingerprint>,
     channels: u16,
     ordered: bool,
     peer: Option<Key>,
@@ -39,10 +41,19 @@ struct Fake {
     waiting: VecDeque<(u16, BytesMut)>,
     on_the_way: usize,
     arrival: Vec<Instant>,
+    /// When the first frame of each channel arrives; even those that overtake others do not overtake that one.
+    first: Vec<Option<Instant>>,
     unconsumed: usize,
     /// Reads on whatever is consumed, as a page.
     floods: bool,
     flush: bool,
+}
+
+impl Fake {
+    fn hear(&mut self, sdp: &str) {
+        self.remote = description::ice_ufrag(sdp).map(str::to_owned);
+        self.expects = Fingerprint::of_description(sdp);
+    }
 }
 
 #[derive(Default)]
@@ -56,7 +67,7 @@ fn ufrag(key: Key) -> String {
     format!("n{}l{}r{}", key.0.0, key.1, key.2.0)
 }
 
-fn sdp(key: Key) -> String {
+fn sdp(key: Key, certificate: Fingerprint) -> String {
     let ufrag = ufrag(key);
     [
         "v=0",
@@ -69,6 +80,7 @@ fn sdp(key: Key) -> String {
         "a=candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host",
         &format!("a=ice-ufrag:{ufrag}"),
         "a=ice-pwd:0000000000000000000000",
+        &format!("a=fingerprint:sha-256 {certificate}"),
         "",
     ]
     .join("\r\n")
@@ -78,12 +90,14 @@ impl Engine {
     pub(super) fn open(&mut self, node: NodeId, life: u64, rtc: RtcId, floods: bool) {
         let fake = Fake {
             remote: None,
+            expects: None,
             channels: 0,
             ordered: true,
             peer: None,
             waiting: VecDeque::new(),
             on_the_way: 0,
             arrival: Vec::new(),
+            first: Vec::new(),
             unconsumed: 0,
             floods,
             flush: false,
@@ -145,6 +159,12 @@ impl Engine {
     }
 }
 
+/// A certificate of its own for each of these.
+pub(super) fn certificate_of(node: u64, life: u64, rtc: u64) -> Fingerprint {
+    let mut rng = fastrand::Rng::with_seed(node << 40 ^ life << 20 ^ rtc);
+    Fingerprint::new(std::array::from_fn(|_| rng.u8(..)))
+}
+
 impl World {
     /// The path of a peer connection breaks: what is on its way is lost, both sides learn of it later.
     pub(super) fn engine_cut(&mut self, node: NodeId, rtc: RtcId) {
@@ -187,15 +207,11 @@ impl World {
                 self.describe(key, SdpType::Offer);
             }
             RtcCommand::Answer { offer, .. } => {
-                self.edit(key, |fake| {
-                    fake.remote = description::ice_ufrag(&offer).map(str::to_owned)
-                });
+                self.edit(key, |fake| fake.hear(&offer));
                 self.describe(key, SdpType::Answer);
             }
             RtcCommand::Complete { answer, .. } => {
-                self.edit(key, |fake| {
-                    fake.remote = description::ice_ufrag(&answer).map(str::to_owned)
-                });
+                self.edit(key, |fake| fake.hear(&answer));
                 let delay = self.random(self.weather.path_delay * 4);
                 self.schedule(delay, Happening::Engine(Step::Connect(key)));
             }
@@ -226,6 +242,16 @@ impl World {
         }
     }
 
+    /// A keyed node's is always the same, another's that of its process, a foreign one's that of the connection.
+    fn certificate(&self, (node, life, rtc): Key) -> Fingerprint {
+        let of = &self.nodes[node.0];
+        match (of.certificate, of.foreign) {
+            (Some(certificate), _) => certificate,
+            (None, false) => certificate_of(node.0 as u64, life + 1, 0),
+            (None, true) => certificate_of(node.0 as u64, life + 1, rtc.0 + 1),
+        }
+    }
+
     fn edit(&mut self, key: Key, edit: impl FnOnce(&mut Fake)) {
         if let Some(fake) = self.engine.fakes.get_mut(&key) {
             edit(fake);
@@ -239,7 +265,7 @@ impl World {
         }
         let event = RtcEvent::LocalDescription(SessionDescription {
             sdp_type,
-            sdp: sdp(key),
+            sdp: sdp(key, self.certificate(key)),
         });
         let delay = self.gathering + self.random(self.weather.path_delay);
         self.schedule(delay, Happening::Engine(Step::Report(key, event)));
@@ -286,10 +312,20 @@ impl World {
             return self.schedule(ICE_FAILS, Happening::Engine(Step::Report(offerer, failed)));
         };
         for (key, peer) in [(offerer, answerer), (answerer, offerer)] {
+            let expects = self.engine.fakes.get(&key).and_then(|fake| fake.expects);
+            if expects.is_some_and(|expected| expected != self.certificate(peer)) {
+                let reason = "the certificate is not the one of the description".into();
+                let stage = Stage::Dtls;
+                self.report(offerer, RtcEvent::Failed { stage, reason });
+                return;
+            }
+        }
+        for (key, peer) in [(offerer, answerer), (answerer, offerer)] {
             let arrival = vec![self.now; usize::from(channels)];
             let ordered = ordered && !self.weather.disorder;
             self.edit(key, |fake| {
                 (fake.peer, fake.channels, fake.ordered, fake.arrival) = (Some(peer), channels, ordered, arrival);
+                fake.first = vec![None; usize::from(channels)];
             });
             self.report(key, RtcEvent::Progress(Stage::Dtls));
             self.report(key, RtcEvent::Progress(Stage::Channels));
@@ -336,7 +372,10 @@ impl World {
             let at = if fake.ordered {
                 (*slot).max(now + delay) + Duration::from_nanos(1)
             } else {
-                now + delay
+                match &mut fake.first[usize::from(channel)] {
+                    Some(first) => (*first).max(now + delay) + Duration::from_nanos(1),
+                    first => *first.insert(now + delay),
+                }
             };
             *slot = at;
             let data = frame.freeze();

@@ -13,11 +13,11 @@ pub mod worlds;
 
 use crate::output::Output;
 use crate::platform::{Event, RtcEvent, RtcId, SocketEvent};
-use crate::relay::Registration;
+use crate::relay::{PeerConnectionMessage, Registration};
 use crate::request::LinkId;
 use crate::request::{Reply, Request, RequestId, Target};
 use crate::router::{Input, Mode, Router};
-use crate::{Config, Error, Message, State};
+use crate::{Config, Error, Fingerprint, Message, State};
 use engine::Engine;
 use relay::Relay;
 use std::cmp::Reverse;
@@ -63,10 +63,14 @@ struct Node {
     alive: bool,
     /// Speaks ProxyStore's protocol only.
     foreign: bool,
+    /// The one that its id is made of.
+    certificate: Option<Fingerprint>,
     /// Whether its user takes messages as they come.
     reads: bool,
     unread: Vec<(LinkId, usize)>,
     peers: HashMap<LinkId, Uuid>,
+    /// Whether a link's peer was found to be the one of its id.
+    verified: HashMap<LinkId, bool>,
     received: Vec<(Uuid, Message)>,
     replies: HashMap<RequestId, Result<Reply, Error>>,
     states: BTreeMap<LinkId, (State, Option<Error>)>,
@@ -133,8 +137,17 @@ impl World {
 
     /// A new peer, registering at the relay. `foreign` ones speak ProxyStore's protocol only.
     pub fn add(&mut self, uuid: u128, config: Config, foreign: bool) -> NodeId {
+        self.add_node(Uuid::from_u128(uuid), None, config, foreign)
+    }
+
+    /// A new peer whose id is its certificate.
+    pub fn add_keyed(&mut self, config: Config) -> NodeId {
+        let certificate = engine::certificate_of(self.nodes.len() as u64, 0, self.rng.u64(..));
+        self.add_node(certificate.uuid(), Some(certificate), config, false)
+    }
+
+    fn add_node(&mut self, uuid: Uuid, certificate: Option<Fingerprint>, config: Config, foreign: bool) -> NodeId {
         let id = NodeId(self.nodes.len());
-        let uuid = Uuid::from_u128(uuid);
         let router = self.router(uuid, &config);
         self.nodes.push(Node {
             uuid,
@@ -142,9 +155,11 @@ impl World {
             router,
             alive: true,
             foreign,
+            certificate,
             reads: true,
             unread: Vec::new(),
             peers: HashMap::new(),
+            verified: HashMap::new(),
             received: Vec::new(),
             replies: HashMap::new(),
             states: BTreeMap::new(),
@@ -201,6 +216,23 @@ impl World {
     /// What a request was answered, if it was.
     pub fn reply(&self, ticket: Ticket) -> Option<&Result<Reply, Error>> {
         self.nodes[ticket.0.0].replies.get(&ticket.1)
+    }
+
+    /// For each connection of a node that has come up: its peer, and whether that was verified.
+    pub fn verified(&self, node: NodeId) -> Vec<(Uuid, bool)> {
+        let node = &self.nodes[node.0];
+        let verified = node.verified.iter();
+        verified
+            .filter_map(|(link, verified)| Some((*node.peers.get(link)?, *verified)))
+            .collect()
+    }
+
+    /// From now on the relay's messages to peers go through this: for each, what reaches whom.
+    pub fn set_tampering(
+        &mut self,
+        tamper: impl FnMut(PeerConnectionMessage) -> Vec<(Uuid, PeerConnectionMessage)> + 'static,
+    ) {
+        self.relay.tamper = Some(Box::new(tamper));
     }
 
     /// What a node's user has received so far, in order.
@@ -346,6 +378,18 @@ impl World {
         self.engine.connected(node).len()
     }
 
+    /// The peer opens a data channel of this number on one of them, by the order of their opening.
+    pub fn open_channel(&mut self, node: NodeId, nth: usize, channel: u16) {
+        if let Some(rtc) = self.engine.connected(node).get(nth).copied() {
+            let label = "p2p-0-1".to_owned();
+            self.event_soon(
+                node,
+                Event::Rtc(rtc, RtcEvent::ChannelOpen { channel, label }),
+                Duration::ZERO,
+            );
+        }
+    }
+
     /// The path of one of them breaks, by the order of their opening; what is on its way over it is lost.
     pub fn cut_lane(&mut self, node: NodeId, nth: usize) {
         if let Some(rtc) = self.engine.connected(node).get(nth) {
@@ -475,6 +519,9 @@ impl World {
                 Output::Reply(request, result) => {
                     let twice = peer.replies.insert(request, result);
                     debug_assert!(twice.is_none() || request.0 == 0, "answered twice");
+                }
+                Output::Identity(link, verified, _) => {
+                    peer.verified.insert(link, verified);
                 }
                 Output::Kind(..) | Output::Largest(..) | Output::RelayMessage(_) | Output::Relay(_) => {}
             }

@@ -2,9 +2,10 @@
 
 use super::{Happening, NodeId, World};
 use crate::platform::{Event, SocketEvent, SocketId};
-use crate::relay::{ConnId, Switchboard, SwitchboardOutput};
+use crate::relay::{ConnId, PeerConnectionMessage, RelayMessage, Switchboard, SwitchboardOutput};
 use std::collections::HashMap;
 use std::time::Duration;
+use uuid::Uuid;
 use web_time::Instant;
 
 pub(super) enum ToRelay {
@@ -22,12 +23,15 @@ struct Conn {
     to_node: Instant,
 }
 
+type Tamper = dyn FnMut(PeerConnectionMessage) -> Vec<(Uuid, PeerConnectionMessage)>;
+
 #[derive(Default)]
 pub(super) struct Relay {
     switchboard: Switchboard,
     conns: HashMap<ConnId, Conn>,
     next: u64,
     down: bool,
+    pub(super) tamper: Option<Box<Tamper>>,
 }
 
 impl Relay {
@@ -134,7 +138,7 @@ impl World {
         }
         while let Some(output) = self.relay.switchboard.poll_output() {
             match output {
-                SwitchboardOutput::Send { conn, text, .. } => self.reach_node(conn, SocketEvent::Text(text)),
+                SwitchboardOutput::Send { conn, text, .. } => self.pass_on(conn, text),
                 SwitchboardOutput::Close { conn, code, reason } => {
                     let reason = reason.to_string();
                     self.reach_node(
@@ -147,6 +151,29 @@ impl World {
                     );
                     self.relay.conns.remove(&conn);
                 }
+            }
+        }
+    }
+
+    /// What the relay makes of a message.
+    fn pass_on(&mut self, conn: ConnId, text: String) {
+        let message = match RelayMessage::decode(&text) {
+            Ok(RelayMessage::PeerConnection(message)) if message.error.is_none() => message,
+            _ => return self.reach_node(conn, SocketEvent::Text(text)),
+        };
+        let Some(tamper) = &mut self.relay.tamper else {
+            return self.reach_node(conn, SocketEvent::Text(text));
+        };
+        for (to, message) in tamper(message) {
+            let text = RelayMessage::PeerConnection(message).encode();
+            let node = self.nodes.iter().position(|node| node.uuid == to);
+            let conns = self.relay.conns.iter();
+            let conn = conns
+                .filter(|(_, conn)| Some(conn.node.0) == node)
+                .map(|(id, _)| *id)
+                .max_by_key(|id| id.0);
+            if let Some(conn) = conn {
+                self.reach_node(conn, SocketEvent::Text(text));
             }
         }
     }

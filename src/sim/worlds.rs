@@ -10,6 +10,7 @@ use uuid::Uuid;
 use web_time::Instant;
 
 mod credit;
+mod identity;
 #[cfg(feature = "lanes")]
 mod lanes;
 mod silence;
@@ -86,6 +87,24 @@ const ANYWHERE: &[Named] = &[
         "a_frozen_peer_is_lost_when_dead_after_is_over_and_not_before",
         silence::a_frozen_peer_is_lost_when_dead_after_is_over_and_not_before,
     ),
+    (
+        "peers_with_keys_verify_each_other",
+        identity::peers_with_keys_verify_each_other,
+    ),
+    (
+        "a_hostile_relay_deceives_nobody",
+        identity::a_hostile_relay_deceives_nobody,
+    ),
+    (
+        "a_taken_id_gets_nothing_of_a_connection_that_works",
+        identity::a_taken_id_gets_nothing_of_a_connection_that_works,
+    ),
+    ("who_must_be_verified_is", identity::who_must_be_verified_is),
+    (
+        "all_connections_share_one_budget",
+        credit::all_connections_share_one_budget,
+    ),
+    ("empty_offers_keep_nobody_out", identity::empty_offers_keep_nobody_out),
 ];
 
 const LONG: Duration = Duration::from_secs(120);

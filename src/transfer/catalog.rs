@@ -22,8 +22,9 @@
 //! Two visitors greet each other too; then each may offer the other files. An entry without a size is a folder. Folders
 //! of any size are listed in parts: `after` is the last name of the part before. Unknown keys are ignored.
 
-use super::names::{NameError, is_unprintable};
+use super::names::NameError;
 use super::wire::{misbehaved, need, printable};
+use crate::printable::is_unprintable;
 use crate::{Error, Message, Result};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

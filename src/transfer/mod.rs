@@ -28,7 +28,8 @@ mod sender;
 mod tests;
 mod wire;
 
-pub use names::{NameError, numbered, printable, sanitise};
+pub use crate::printable::printable;
+pub use names::{NameError, numbered, sanitise};
 pub use receiver::{Receiver, ReceiverLimits, ReceiverOutput};
 pub use sender::{Sender, SenderOutput};
 pub use wire::{Offer, Packet, StopCode, ToReceiver, ToSender};

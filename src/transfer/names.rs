@@ -2,6 +2,8 @@
 //!
 //! What could lead out of the folder is an error; what merely cannot be stored everywhere is mended.
 
+use crate::printable::is_unprintable;
+
 /// Bytes of one component at most: the limit of ext4, APFS and NTFS alike (of its UTF-16 form there).
 const MAX_COMPONENT: usize = 255;
 const MAX_PATH: usize = 4096;
@@ -62,19 +64,6 @@ pub fn numbered(path: &str, number: u32) -> String {
     let suffix = format!(" ({number}){extension}");
     let stem = cut(stem, MAX_COMPONENT - suffix.len());
     format!("{folder}{stem}{suffix}")
-}
-
-/// A name or another text for one line on a screen: control characters, line breaks among them, and those that reorder or
-/// hide text become `U+FFFD`.
-pub fn printable(text: &str) -> String {
-    let replace = |c| if is_unprintable(c) { '\u{fffd}' } else { c };
-    text.chars().map(replace).collect()
-}
-
-/// Control characters, and those that reorder or hide text on a screen.
-pub(super) fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn is_absolute(name: &str) -> bool {

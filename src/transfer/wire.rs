@@ -1,6 +1,7 @@
 //! The transfer protocol's messages: JSON text for control, bytes for data blocks.
 
-use super::{MAX_BLOCK, names::is_unprintable};
+use super::MAX_BLOCK;
+use crate::printable::is_unprintable;
 use crate::{Error, Message, Result};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};

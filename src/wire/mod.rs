@@ -42,6 +42,9 @@ pub(crate) mod word {
         ORDERED = "ordered";
         /// This side takes its datagrams out of the kernel at once: larger bursts may be sent to it.
         PROMPT = "prompt";
+        /// What both sides have seen of both descriptions is compared before anything else, by
+        /// [`SEAL`](super::control::SEAL). Whoever has an id that is a key does so without being asked.
+        SEAL = "seal";
     }
 }
 
@@ -49,7 +52,7 @@ pub(crate) mod word {
 /// Numbers in their payloads are in network byte order. Codes that are not known are ignored.
 #[cfg_attr(not(feature = "lanes"), allow(dead_code))] // some are about lanes
 pub(crate) mod control {
-    // 4 to 7 are free.
+    // 5 to 7 are free.
     registry! { u32;
         /// This side sends no more. Payload: how many messages it has sent, 4 bytes.
         CLOSE = 1;
@@ -58,6 +61,9 @@ pub(crate) mod control {
         CLOSE_ACK = 2;
         /// The sum of bytes that may be sent since the connection came up; never less than before. Payload: 8 bytes.
         CREDIT = 3;
+        /// The first frame of each channel of the first lane: what this side has sent and received of both descriptions.
+        /// Payload: [`part`](crate::identity::part) of the offer, then of the answer.
+        SEAL = 4;
         /// The answerer wants so many lanes. Payload: how often it has said so, 4 bytes; the number, a byte.
         LANE_ASK = 8;
         /// The offerer's description of a further lane. Payload: its number, 4 bytes; the SDP.

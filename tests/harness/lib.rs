@@ -4,6 +4,7 @@
 //! processes' output. Processes end with the values that own them.
 
 mod exchange;
+mod hostile;
 #[path = "../lab/mod.rs"]
 pub mod lab;
 mod matrix;
@@ -13,6 +14,7 @@ mod relay;
 mod samples;
 
 pub use exchange::{config, exchange};
+pub use hostile::{End as TrickEnd, Seen, TRICKS, Trick, hostile_relay};
 pub use python::{ProxyStoreClient, ProxyStoreConnection, ProxyStoreManager};
 pub use raw::{RawClient, Received};
 pub use relay::{Relay, RelayKind};

@@ -137,6 +137,12 @@ impl ProxyStoreManager {
         self.try_send(peer, &message.into()).await.expect("Python can send");
     }
 
+    /// One message of so many bytes on the data channel itself, which nothing of ProxyStore would send.
+    pub async fn send_raw(&self, peer: Uuid, size: usize) {
+        let request = json!({"do": "send_raw", "peer": peer.to_string(), "size": size});
+        self.0.ask(request).await.expect("Python can send");
+    }
+
     /// `PeerManager.recv`.
     pub async fn recv(&self) -> (Uuid, Message) {
         let reply = self.0.ask(json!({"do": "recv"})).await.expect("Python can receive");

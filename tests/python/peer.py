@@ -55,6 +55,13 @@ class Manager:
     async def send(self, peer: str, message: Payload, timeout: float = 30) -> None:
         await self.manager.send(uuid.UUID(peer), unpack(message), timeout)
 
+    async def send_raw(self, peer: str, size: int) -> None:
+        """One message of the data channel itself, which nothing of ProxyStore would send."""
+        connection = await self.manager.get_connection(uuid.UUID(peer))
+        channel = next(iter(connection._channels.values()))
+        channel.transport._remote_max_message_size = 0  # whatever the other side takes
+        channel.send(bytes(size))
+
     async def recv(self) -> dict[str, Any]:
         source, message = await self.manager.recv()
         return {'from': str(source), 'message': pack(message)}

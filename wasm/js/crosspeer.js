@@ -4,6 +4,7 @@
 import { Handle } from "./crosspeer_wasm.js";
 import { CrosspeerError, invalid, isPromise, translate } from "./errors.js";
 import { PeerConnectionEvent, PeerMessageEvent, RelayMessageEvent, RelayStateEvent } from "./events.js";
+import { kept } from "./identity.js";
 import { load, locateBy } from "./load.js";
 import { checkOptions, time } from "./options.js";
 import { Outbox } from "./outbox.js";
@@ -42,7 +43,10 @@ async function open(isManager, url, options, ...needs) {
   }
   const checked = checkOptions(options);
   const limit = checked.connectTimeout ?? 30_000;
+  const { identity } = checked;
+  const certificate = identity === undefined ? identity : kept(identity);
   await load(undefined, signal, limit);
+  checked.certificate = await certificate;
   const left = Math.max(0, limit - (performance.now() - begun));
   try {
     return await Handle.open(isManager, String(url), checked, signal, left);
@@ -281,6 +285,14 @@ export class PeerConnection extends Endpoint {
 
   get isCrosspeer() {
     return this.#inner.get("isCrosspeer");
+  }
+
+  get verified() {
+    return this.#inner.get("verified");
+  }
+
+  get remoteFingerprint() {
+    return this.#inner.get("remoteFingerprint");
   }
 
   get bufferedAmount() {

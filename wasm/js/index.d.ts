@@ -52,6 +52,10 @@ export type ErrorCode =
   | "relay-unreachable"
   /** The set-up of a connection failed; the message says at which stage. */
   | "setup-failed"
+  /** What answers is not the peer that was asked for, or what it said was changed on its way: somebody tampers. */
+  | "identity-mismatch"
+  /** `requireVerified` is set, and this peer's id is not a key. */
+  | "not-verified"
   /** The other peer broke the protocol. */
   | "peer-misbehaved"
   /** The message is larger than `maxMessageBytes`, of this side or the other. */
@@ -86,8 +90,19 @@ export interface Waiting extends Abortable {
 export interface Options extends Abortable {
   /** The name the relay shows to other peers. Default `crosspeer`. */
   name?: string | undefined;
-  /** This peer's id at the relay. Default: a random one. */
+  /**
+   * This peer's id at the relay. Default: the one that its certificate gives, by which other peers can verify it; any
+   * other cannot be verified.
+   */
   uuid?: string | undefined;
+  /**
+   * The name under which the browser keeps this peer's certificate for this origin, and with it its id. Default: a new
+   * one for each manager or client. Where the browser keeps nothing, and after a year, the id is a new one. Two pages
+   * that use one at once displace each other at the relay.
+   */
+  identity?: string | undefined;
+  /** Whether only peers whose ids are keys may connect and be connected to. Default `false`. */
+  requireVerified?: boolean | undefined;
   /** Data channels of a connection that this side offers, 1–64. Default 1. */
   channels?: number | undefined;
   /** STUN and TURN servers, as `RTCPeerConnection` takes them. Default Google's public STUN server; `[]` uses none. */
@@ -334,6 +349,14 @@ export declare class PeerConnection extends Endpoint<PeerConnectionEventMap, Rec
   readonly peer: string | undefined;
   /** Whether the peer is a crosspeer one, and not ProxyStore; `false` until that is known. */
   readonly isCrosspeer: boolean;
+  /**
+   * Whether the peer has been found to be the one of its id: it has the certificate that its UUID is made of, and nobody
+   * has changed what both sides said. `false` before the connection is up, and for peers whose ids are no keys, such as
+   * ProxyStore's.
+   */
+  readonly verified: boolean;
+  /** The SHA-256 of the peer's certificate, `AB:CD:…`, once the connection is up. */
+  readonly remoteFingerprint: string | undefined;
   /**
    * Size of the messages given to this object's `send` that have not been handed over yet: bytes, for strings their
    * length.

@@ -42,6 +42,8 @@ function iceTransportPolicy(key, value) {
 const OPTIONS = {
   name: string,
   uuid: string,
+  identity: string,
+  requireVerified: of("boolean", "true or false"),
   channels: upTo(0xffff),
   iceServers,
   iceTransportPolicy,

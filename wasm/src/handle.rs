@@ -17,14 +17,14 @@ impl PeerManager {
     /// [`crosspeer::Error::InvalidInput`] for a URL or configuration that cannot work,
     /// [`crosspeer::Error::RelayUnreachable`] with the last failure, [`crosspeer::Error::RelayRefused`].
     pub async fn join(url: &str, config: Config) -> Result<Self> {
-        let (manager, _) = Self::start(url, config)?;
+        let web = Web::of(&config, None).await;
+        let (manager, _) = Self::start(url, config, web)?;
         manager.registered().await?;
         Ok(manager)
     }
 
     /// One that is yet to be registered, and its driver.
-    pub(crate) fn start(url: &str, config: Config) -> Result<(Self, Rc<Task>)> {
-        let web = Web::new();
+    pub(crate) fn start(url: &str, config: Config, web: Web) -> Result<(Self, Rc<Task>)> {
         let (manager, driver) = crosspeer::PeerManager::new(web.clone(), url, config)?;
         Ok((Self(manager, web), Task::spawn(driver.run())))
     }
@@ -53,14 +53,15 @@ impl RelayClient {
     /// # Errors
     /// As [`PeerManager::join`].
     pub async fn connect(url: &str, config: Config) -> Result<Self> {
-        let (client, _) = Self::start(url, config)?;
+        let web = Web::of(&config, None).await;
+        let (client, _) = Self::start(url, config, web)?;
         client.registered().await?;
         Ok(client)
     }
 
     /// One that is yet to be registered, and its driver.
-    pub(crate) fn start(url: &str, config: Config) -> Result<(Self, Rc<Task>)> {
-        let (client, driver) = crosspeer::RelayClient::new(Web::new(), url, config)?;
+    pub(crate) fn start(url: &str, config: Config, web: Web) -> Result<(Self, Rc<Task>)> {
+        let (client, driver) = crosspeer::RelayClient::new(web, url, config)?;
         Ok((Self(client), Task::spawn(driver.run())))
     }
 }

@@ -12,6 +12,7 @@
 #![cfg(target_family = "wasm")]
 
 mod handle;
+mod identity;
 #[cfg(feature = "js")]
 mod js;
 mod listener;

@@ -1,10 +1,11 @@
 //! What the common code's driver needs of a web page.
 
+use crate::identity::Certificate;
 use crate::listener::Listener;
 use crate::rtc::{Peer, WebRtc};
 use crate::socket::WebSocket;
-use crosspeer::Config;
 use crosspeer::platform::{Event, Events, Platform, RtcId, SocketId};
+use crosspeer::{Config, Fingerprint};
 use gloo_timers::future::TimeoutFuture;
 use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
@@ -22,6 +23,7 @@ pub struct Web {
     rtcs: Rc<RefCell<Vec<Open>>>,
     /// Hears that the network is back.
     online: Rc<OnceCell<Option<Listener>>>,
+    certificate: Option<Certificate>,
 }
 
 impl std::fmt::Debug for Web {
@@ -33,9 +35,26 @@ impl std::fmt::Debug for Web {
 type Open = (RtcId, Weak<Peer>);
 
 impl Web {
-    /// The platform.
+    /// The platform, without a certificate of its own: each connection has another, and the id is a random one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The platform with one certificate for all its connections, which its id is made of: this one
+    /// (`RTCCertificate`), or a new one for this page only.
+    pub async fn with_certificate(certificate: Option<JsValue>) -> Self {
+        Self {
+            certificate: Certificate::of(certificate).await,
+            ..Self::default()
+        }
+    }
+
+    /// As the configuration says: whoever asks for another id than its certificate's has no use for one.
+    pub(crate) async fn of(config: &Config, certificate: Option<JsValue>) -> Self {
+        match config.uuid {
+            Some(_) if certificate.is_none() => Self::new(),
+            _ => Self::with_certificate(certificate).await,
+        }
     }
 
     /// The browser's own object behind a connection, while there is one.
@@ -50,6 +69,10 @@ impl Platform for Web {
     type Rtc = WebRtc;
     type Socket = WebSocket;
     const HOLDS_BACK: bool = false;
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(self.certificate.as_ref()?.fingerprint)
+    }
 
     #[allow(clippy::disallowed_methods)] // this is the platform that the others ask
     fn now(&self) -> Instant {
@@ -68,7 +91,7 @@ impl Platform for Web {
     }
 
     fn open_rtc(&self, id: RtcId, config: &Config, events: Events) -> WebRtc {
-        let rtc = WebRtc::open(id, config, events);
+        let rtc = WebRtc::open(id, config, self.certificate.as_ref(), events);
         let mut rtcs = self.rtcs.borrow_mut();
         rtcs.retain(|(_, peer)| peer.strong_count() > 0);
         rtcs.extend(rtc.peer().map(|peer| (id, peer)));

@@ -192,6 +192,8 @@ async fn connections_come_and_go_and_leave_nothing() {
 async fn a_displaced_peer_hears_of_it_and_its_connections_go_on() {
     let mut same = config();
     same.uuid = Some(Uuid::new_v4());
+    let relay = format!("{}?resume=ours", relay());
+    let relay = || relay.as_str();
     let first = PeerManager::join(relay(), same.clone()).await.unwrap();
     let friend = PeerManager::join(relay(), config()).await.unwrap();
     let connection = first.connect(friend.uuid()).await.unwrap();

@@ -16,8 +16,8 @@ pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     install_modules()?;
     let tests = root().join("tests/browser");
     let run = Run::new("node").args(["--test", "--test-reporter=tap", "--test-concurrency=2"]);
-    let run =
-        run.args(["matrix", "lifecycle", "backpressure"].map(|file| tests.join(format!("interop/{file}.test.mjs"))));
+    let files = ["matrix", "lifecycle", "backpressure", "identity", "hostile"];
+    let run = run.args(files.map(|file| tests.join(format!("interop/{file}.test.mjs"))));
     run.env("CARGO_TARGET_DIR", target())
         .env("CROSSPEER_PACKAGE", package)
         .tests(counts)

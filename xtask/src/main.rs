@@ -12,6 +12,7 @@ mod dependencies;
 mod examples;
 mod fuzz;
 mod guards;
+mod hostile;
 mod lints;
 mod npm;
 mod packages;
@@ -54,11 +55,20 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Attack `echo`, `receive`, `share` and the relay in every way at once: they stay small, and others get through
+    Hostile {
+        /// For so many seconds
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Run every fuzz target for a while
     Fuzz {
         /// Seconds for each target
         #[arg(long, default_value_t = 20)]
         seconds: u64,
+        /// Minutes for each target
+        #[arg(long, conflicts_with = "seconds")]
+        minutes: Option<u64>,
         /// Only this target
         target: Option<String>,
     },
@@ -95,7 +105,12 @@ fn execute(command: Command) -> Result<()> {
         Command::Bench(options) => bench::bench(&options),
         Command::Examples { check: true } => examples::check(),
         Command::Examples { check: false } => examples::check().and_then(|()| examples::run()),
-        Command::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
+        Command::Hostile { seconds } => hostile::hostile(seconds),
+        Command::Fuzz {
+            seconds,
+            minutes,
+            target,
+        } => fuzz::fuzz(minutes.map_or(seconds, |minutes| minutes * 60), target.as_deref()),
         Command::Deny => tools::cargo_deny().and_then(|tool| run::Run::new(tool).args(["check"]).status()),
         Command::Dependencies => dependencies::check(),
         Command::Npm => npm::check_node().and_then(|()| npm::npm()).map(drop),

@@ -15,9 +15,10 @@ const BUDGET: u64 = 120_000;
 /// The wrapper's files, beside the module and its glue.
 const WRAPPER: [&str; 5] = ["crosspeer.js", "index.js", "index.d.ts", "node.js", "README.md"];
 /// What `crosspeer.js` imports, besides the glue: it is one file in the package.
-const BUNDLED: [&str; 7] = [
+const BUNDLED: [&str; 8] = [
     "errors.js",
     "events.js",
+    "identity.js",
     "load.js",
     "options.js",
     "outbox.js",

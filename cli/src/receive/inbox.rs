@@ -15,7 +15,6 @@ use tokio::task::block_in_place;
 use uuid::Uuid;
 
 const HIDDEN: &str = "a name that begins with a dot is taken only with the receiver's --hidden";
-const NOT_FROM: &str = "this receiver takes things only from the peers named by its --from";
 
 /// Where everything goes.
 pub(super) enum Place {
@@ -142,19 +141,19 @@ struct Files {
     from: Uuid,
     folder: Arc<Folder>,
     written: Written,
-    /// Whether it is one of those whose things are taken.
-    welcome: bool,
+    /// Why none of it is taken.
+    objection: Option<&'static str>,
     things: u64,
     /// Why the output is incomplete.
     failed: Mutex<Option<String>>,
 }
 
 impl Inbox {
-    /// For a peer that is `welcome`, or whose things are all refused.
+    /// For a peer whose things are taken, or all refused for this reason.
     pub(super) fn new(
         connection: PeerConnection,
         folder: Arc<Folder>,
-        welcome: bool,
+        objection: Option<&'static str>,
         stored: mpsc::Sender<Result<u64, String>>,
     ) -> Self {
         let from = connection.peer().unwrap_or_default();
@@ -162,7 +161,7 @@ impl Inbox {
             from,
             folder,
             written: Written::default(),
-            welcome,
+            objection,
             things: 0,
             failed: Mutex::default(),
         };
@@ -249,11 +248,11 @@ impl Inbox {
 impl Files {
     /// A plain message; or why it is not stored.
     fn keep(&mut self, message: &Message) -> Result<(), (StopCode, String)> {
-        if !self.welcome {
+        if let Some(objection) = self.objection {
             let name = format!("a message of {} bytes", message.len());
             let output = &self.folder.output;
-            output.not_stored(self.from, &name, StopCode::Refused, NOT_FROM);
-            return Err((StopCode::Refused, NOT_FROM.into()));
+            output.not_stored(self.from, &name, StopCode::Refused, objection);
+            return Err((StopCode::Refused, objection.into()));
         }
         let stored = self.folder.store_message(self.from, message);
         stored.map_err(|reason| (StopCode::Failed, reason))?;
@@ -264,8 +263,8 @@ impl Files {
 
 impl Shelf for Files {
     fn create(&self, offer: &Offer) -> io::Result<Sink> {
-        if !self.welcome {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, Told(NOT_FROM)));
+        if let Some(objection) = self.objection {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, Told(objection)));
         }
         let sink = self.folder.place.create(offer, &self.written)?;
         if !offer.folder {

@@ -1,13 +1,16 @@
 //! `crosspeer receive`: files and messages of any peer, into one folder.
 
+mod door;
 mod inbox;
 
 use crate::args::ReceiveArgs;
 use crate::failure::{Exit, Failure, Result};
+use crate::identity::shield;
 use crate::net;
 use crate::output::Output;
 use crate::store::Store;
 use crosspeer_native::PeerManager;
+use door::Door;
 use inbox::{Folder, Inbox, Place};
 use serde_json::json;
 use std::sync::Arc;
@@ -15,7 +18,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 /// The time for telling peers that their files are no longer taken.
 const GOODBYE_TIME: Duration = Duration::from_secs(3);
@@ -34,7 +36,7 @@ pub(crate) async fn run(args: ReceiveArgs, output: &Output) -> Result<()> {
         }
     };
     crosspeer_relay::raise_file_limit();
-    let peers = net::join_as(&args.connect, true).await?;
+    let peers = net::join_as(&args.connect, true, u64::from(args.max_message) << 20).await?;
     let (uuid, name) = (peers.uuid(), peers.name());
     output.event(
         json!({"type": "ready", "uuid": uuid, "name": name, "dir": args.dir}),
@@ -48,17 +50,17 @@ pub(crate) async fn run(args: ReceiveArgs, output: &Output) -> Result<()> {
     let folder = Arc::new(Folder::new(place, output.clone()));
     let once = args.once || (args.stdout && args.count.is_none());
     let count = if once { Some(1) } else { args.count };
-    let result = serve(&peers, &folder, (count, &args.from), &output).await;
+    let result = serve(&peers, &folder, (count, Arc::new(Door::new(&args, &output))), &output).await;
     output.bar().finish_and_clear();
     net::leave(&peers, count.is_none() || result.is_err()).await;
     result
 }
 
-/// Until so many things have come, of these peers (of any if there are none).
+/// Until so many things have come.
 async fn serve(
     peers: &PeerManager,
     folder: &Arc<Folder>,
-    (count, from): (Option<u64>, &[Uuid]),
+    (count, door): (Option<u64>, Arc<Door>),
     output: &Output,
 ) -> Result<()> {
     let (stored, mut stored_things) = mpsc::channel(64);
@@ -74,9 +76,16 @@ async fn serve(
         tokio::select! {
             connection = peers.accept() => match connection {
                 Ok(connection) => {
-                    let welcome = from.is_empty() || connection.peer().is_some_and(|peer| from.contains(&peer));
-                    let inbox = Inbox::new(connection, folder.clone(), welcome, stored.clone());
-                    inboxes.spawn(inbox.run(stopped.clone()));
+                    let peer = connection.peer().unwrap_or_default();
+                    output.detail(
+                        json!({"type": "connected", "peer": peer, "verified": connection.is_verified()}),
+                        format_args!("{peer} ({}) is connected", shield(&connection)),
+                    );
+                    let (door, folder, stored, stopped) = (door.clone(), folder.clone(), stored.clone(), stopped.clone());
+                    inboxes.spawn(async move {
+                        let objection = door.objection(&connection).await;
+                        Inbox::new(connection, folder, objection, stored).run(stopped).await;
+                    });
                 }
                 Err(error) => break Err(error.into()),
             },

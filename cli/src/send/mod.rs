@@ -5,6 +5,7 @@ mod goods;
 
 use crate::args::SendArgs;
 use crate::failure::{Exit, Failure, Result};
+use crate::identity::shield;
 use crate::net;
 use crate::outlet::Outlet;
 use crate::output::{Output, count_of, human_bytes, name_for_people};
@@ -18,13 +19,15 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+/// Bytes of the largest file that goes to a ProxyStore peer, as one message.
+const LARGEST: u64 = 1 << 30;
 /// The time for telling the receiver why nothing more comes.
 const GOODBYE_TIME: Duration = Duration::from_secs(3);
 
 /// Sends everything, then closes when the peer has it.
 pub(crate) async fn run(args: SendArgs, output: &Output) -> Result<()> {
     let sources = list(&args, output)?;
-    let peers = net::join_as(&args.connect, true).await?;
+    let peers = net::join_as(&args.connect, true, LARGEST).await?;
     let mut output = output.clone();
     output.show_progress();
     let connected = tokio::select! {
@@ -64,7 +67,11 @@ fn list(args: &SendArgs, output: &Output) -> Result<Sources> {
 }
 
 async fn send_all(connection: &PeerConnection, args: &SendArgs, sources: Sources, output: &Output) -> Result<()> {
-    output.event_json(json!({"type": "connected", "peer": args.peer, "crosspeer": connection.is_crosspeer()}));
+    output.detail(
+        json!({"type": "connected", "peer": args.peer, "crosspeer": connection.is_crosspeer(),
+               "verified": connection.is_verified()}),
+        format_args!("connected to {} ({})", args.peer, shield(connection)),
+    );
     let mut upload = Upload::new(connection, output, args.connect.timeout);
     let unreadable = sources.unreadable.iter().map(|_| StopCode::Failed);
     upload.failed().extend(unreadable);

@@ -16,11 +16,11 @@ mod visit;
 
 use crate::args::ShareArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::net;
 use crate::output::Output;
+use crate::{identity, net};
 use crosspeer::transfer::catalog::{Participant, Role};
-use crosspeer::{IceServer, Proxy};
-use crosspeer_native::{Config, PeerManager};
+use crosspeer::{IceServer, Identity, Proxy};
+use crosspeer_native::{Config, PeerManager, fingerprint_of, generate_identity};
 use crosspeer_relay::{Hub, RelayConfig};
 use folder::Folder;
 use guesses::Guesses;
@@ -41,6 +41,8 @@ use visit::Visit;
 const LOOK: Duration = Duration::from_millis(250);
 /// Bytes of the largest message that is taken: a block of a file, or the longest of the catalog, with room to spare.
 const MAX_MESSAGE: u64 = 1 << 20;
+/// Bytes of messages that visitors have begun, all together.
+const MEMORY_BUDGET: u64 = 32 << 20;
 /// Bytes of a visitor's messages that wait for the disk.
 const MAX_WAITING: usize = 4 << 20;
 
@@ -54,8 +56,12 @@ pub(crate) async fn run(mut args: ShareArgs, output: &Output) -> Result<()> {
     let listener = listener.map_err(|e| busy(args.listen, &e))?;
     let listen = listener.local_addr().map_err(|e| Failure::local(args.listen, e))?;
     let hub = Hub::new(&RelayConfig::default());
+    let identity = match identity::load(args.identity.as_deref())? {
+        Some(identity) => identity,
+        None => generate_identity()?,
+    };
     let own = Participant {
-        uuid: args.uuid.unwrap_or_else(Uuid::new_v4),
+        uuid: args.uuid.unwrap_or(fingerprint_of(&identity)?.uuid()),
         name: args.name.clone().unwrap_or_else(address::host_name),
         role: Role::Folder,
     };
@@ -64,7 +70,7 @@ pub(crate) async fn run(mut args: ShareArgs, output: &Output) -> Result<()> {
     let door = door(&args, &own, listen);
     let service = http::router(door, hub.router()).into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(axum::serve(listener, service).into_future());
-    let peers = join(&args, &own, listen, &key).await?;
+    let peers = join(&args, (&own, identity), listen, &key).await?;
     announce(&args, &own, listen, output);
     let shared = Shared {
         room: Arc::new(Room::new(hub.clone(), own)),
@@ -98,15 +104,22 @@ async fn serve(peers: &PeerManager, shared: &Shared) -> Result<()> {
     }
 }
 
-async fn join(args: &ShareArgs, own: &Participant, listen: SocketAddr, key: &str) -> Result<PeerManager> {
+async fn join(
+    args: &ShareArgs,
+    (own, identity): (&Participant, Identity),
+    listen: SocketAddr,
+    key: &str,
+) -> Result<PeerManager> {
     let mut config = Config::default();
     config.uuid = Some(own.uuid);
+    config.identity = Some(identity);
     config.name = Some(own.name.clone());
     config.confirms = true;
     config.proxy = Proxy::None; // it is this very process
     config.ice_servers = args.stun.iter().map(IceServer::new).collect();
     config.ice_servers.extend(args.turn.servers());
     (config.max_message_bytes, config.receive_buffer_bytes) = (MAX_MESSAGE, MAX_WAITING);
+    config.memory_budget_bytes = MEMORY_BUDGET;
     let token = args.token.as_deref().map(http::percent_encode);
     let token = token.map_or_else(String::new, |token| format!("&token={token}"));
     let url = format!("ws://{}/relay?key={key}{token}", address::own(listen));

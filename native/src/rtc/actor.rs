@@ -1,5 +1,6 @@
 //! The task that owns one engine connection, from its set-up to its end.
 
+use super::certificate::Certificate;
 use super::channel::{Credit, Reader, Reports, Write, Writer};
 use super::gate::Gate;
 use super::observer::{News, Observer};
@@ -23,12 +24,16 @@ use webrtc::peer_connection::{
 /// How long the driver is hurried after a channel has arrived, since the answerer cannot know whether it was the last.
 const ARRIVAL_HURRY: Duration = Duration::from_millis(500);
 
+/// Data channels of a connection, as the link counts them.
+const MAX_CHANNELS: usize = 64;
+
 /// The longest that the driver's last rounds are waited for; each takes microseconds.
 const LAST_ROUNDS: Duration = Duration::from_millis(500);
 
 /// One connection. Ends when told to, when the handle is dropped, or when the connection has failed or was closed.
 pub(super) struct Actor {
     config: Config,
+    certificate: Option<Certificate>,
     reports: Reports,
     writes: UnboundedSender<Write>,
     credit: Arc<Credit>,
@@ -52,7 +57,7 @@ pub(super) struct Actor {
 
 impl Actor {
     pub(super) fn new(
-        config: &Config,
+        (config, certificate): (&Config, Option<Certificate>),
         reports: Reports,
         writes: UnboundedSender<Write>,
         credit: Arc<Credit>,
@@ -60,6 +65,7 @@ impl Actor {
     ) -> Self {
         Self {
             config: config.clone(),
+            certificate,
             reports,
             writes,
             credit,
@@ -85,6 +91,7 @@ impl Actor {
     ) {
         let writer = Writer::new(setup::silent_after(&self.config), self.reports.clone());
         self.tasks.spawn(writer.run(writes));
+        let gate = Arc::clone(&self.gate);
         loop {
             let deadline = self.gathering.map(|(_, at)| at);
             let step = tokio::select! {
@@ -93,6 +100,7 @@ impl Actor {
                     Some(command) => self.carry_out(command).await,
                 },
                 Some(news) = news.recv() => self.hear(news).await,
+                () = gate.flooded.notified() => self.fail("the peer sends a message without an end".into()),
                 () = sleep_until(deadline) => {
                     self.describe().await;
                     Continue(())
@@ -190,7 +198,7 @@ impl Actor {
             resolve_until: Instant::now() + self.config.gather_timeout * 3 / 8,
         };
         let observer = Observer(self.reports.news.clone());
-        let engine = setup::engine(&self.config, observer, runtime).await?;
+        let engine = setup::engine(&self.config, self.certificate.as_ref(), observer, runtime).await?;
         self.engine = Some(Arc::clone(&engine));
         Ok(engine)
     }
@@ -235,6 +243,9 @@ impl Actor {
             News::Gathered => self.describe().await,
             News::Ice(state) => return self.hear_ice(state),
             News::Connection(state) => return self.hear_connection(state).await,
+            News::Arrived(_) if self.channels.len() >= MAX_CHANNELS => {
+                return self.fail("the peer opens more data channels than any connection has".into());
+            }
             News::Arrived(channel) => self.arrived(channel).await,
             News::Opened => {
                 self.opened += 1;
@@ -275,6 +286,7 @@ impl Actor {
     fn hear_ice(&mut self, state: Ice) -> ControlFlow<()> {
         match state {
             Ice::Connected | Ice::Completed if self.stage == Stage::Ice => {
+                self.gate.checks.connected();
                 self.stage = Stage::Dtls;
                 self.reports.event(RtcEvent::Progress(Stage::Dtls));
             }

@@ -191,6 +191,7 @@ impl Reader {
         if message.data.is_empty() {
             return tracing::debug!(channel, "an empty message was ignored");
         }
+        self.gate.count_message(message.data.len());
         self.credit.take(message.data.len());
         // The engine makes use of the room that reading has made only when its driver looks again.
         self.reports.pace.nudge();

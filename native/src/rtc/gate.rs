@@ -9,6 +9,7 @@
 //! fifth, so that it is stuck for good. So while a reader is stalled the latest data packet waits here (until the next
 //! one comes), and is handed over once the reader has caught up: its acknowledgement tells the peer at once.
 
+use super::checks::Checks;
 use super::pace::Pace;
 use futures_util::task::AtomicWaker;
 use std::collections::VecDeque;
@@ -19,12 +20,17 @@ use std::sync::atomic::AtomicU16;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use tokio::sync::Notify;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 /// Datagrams a socket holds back; a peer sends a check every 20 ms for each pair of addresses.
 const MAX_HELD: usize = 64;
 /// Bytes of the largest datagram that is held back; a check has about 100.
 const MAX_HELD_BYTES: usize = 1500;
+/// Bytes of a datagram that is likely to hold data, whatever else there is to be acknowledged.
+const LARGE_RECORD_BYTES: usize = 600;
+/// Bytes of data without a message: twice what the receive window holds (docs/upstream/endless-message.md).
+const MAX_EXCESS_BYTES: usize = 8 << 20;
 /// Bytes of a DTLS record that is likely to hold data: a plain acknowledgement has 65, one byte of a message 85.
 const DATA_RECORD_BYTES: usize = 80;
 
@@ -32,6 +38,12 @@ const DATA_RECORD_BYTES: usize = 80;
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     open: AtomicBool,
+    /// What of ICE's checks may leave.
+    pub(super) checks: Checks,
+    /// Bytes of data that have come, beyond what messages came of them.
+    excess: AtomicUsize,
+    /// That is more than any honest peer's.
+    pub(super) flooded: Notify,
     stalled: AtomicUsize,
     prompting: AtomicBool,
     wakers: Mutex<Vec<Arc<AtomicWaker>>>,
@@ -65,6 +77,24 @@ impl Gate {
     pub(super) fn prompt(&self) {
         self.prompting.store(true, Release);
         self.wake();
+    }
+
+    /// Data has come. Acknowledgements are small, and do not count.
+    pub(super) fn count_in(&self, datagram: usize) {
+        // What comes for a stalled reader is refused by the engine, and comes again.
+        if datagram >= LARGE_RECORD_BYTES && !self.is_stalled() {
+            let excess = self.excess.fetch_add(datagram, AcqRel);
+            if excess > MAX_EXCESS_BYTES {
+                self.flooded.notify_one();
+            }
+        }
+    }
+
+    /// It has become a message of so many bytes.
+    pub(super) fn count_message(&self, bytes: usize) {
+        let worth = bytes + bytes / 5 + 40; // with headers, and what came twice
+        let less = |excess: usize| Some(excess.saturating_sub(worth));
+        let _ = self.excess.fetch_update(AcqRel, Acquire, less);
     }
 
     fn wake(&self) {
@@ -244,6 +274,9 @@ impl AsyncUdpSocket for GatedSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        if is_binding_request(transmit.contents) && !self.gate.checks.may_leave(self.pace.now(), transmit.destination) {
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
         if self.gate.loses(transmit.destination) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
@@ -265,6 +298,10 @@ impl AsyncUdpSocket for GatedSocket {
     ) -> Poll<io::Result<usize>> {
         let received = ready!(self.poll_gated(cx, bufs, meta));
         self.pace.received();
+        for meta in meta.iter().take(received.as_ref().copied().unwrap_or_default()) {
+            let size = meta.stride.clamp(1, meta.len.max(1));
+            (0..meta.len / size).for_each(|_| self.gate.count_in(size));
+        }
         Poll::Ready(received)
     }
 

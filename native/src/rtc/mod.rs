@@ -8,7 +8,9 @@
 
 mod actor;
 mod addresses;
+mod certificate;
 mod channel;
+mod checks;
 mod gate;
 mod observer;
 mod pace;
@@ -20,6 +22,7 @@ mod tests;
 
 use crate::running::OneRunning;
 use actor::Actor;
+pub(crate) use certificate::Certificate;
 use channel::{Credit, Reports, Write};
 use crosspeer::Config;
 use crosspeer::platform::{Events, Rtc, RtcCommand, RtcId};
@@ -45,6 +48,7 @@ impl NativeRtc {
         runtime: &tokio::runtime::Handle,
         id: RtcId,
         config: &Config,
+        certificate: Option<Certificate>,
         events: Events,
         running: OneRunning,
     ) -> Self {
@@ -54,7 +58,13 @@ impl NativeRtc {
         let (credit, gate) = (Arc::new(Credit::default()), Arc::new(Gate::default()));
         let pace = Pace::new();
         let reports = Reports { id, events, news, pace };
-        let actor = Actor::new(config, reports, writes.clone(), Arc::clone(&credit), Arc::clone(&gate));
+        let actor = Actor::new(
+            (config, certificate),
+            reports,
+            writes.clone(),
+            Arc::clone(&credit),
+            Arc::clone(&gate),
+        );
         let run = actor.run(command_queue, news_queue, write_queue);
         runtime.spawn(async move {
             run.await;

@@ -3,6 +3,7 @@
 mod relayed;
 
 use super::addresses::addresses;
+use super::certificate::Certificate;
 use super::observer::Observer;
 use super::pace::ACK_DELAY;
 use super::runtime::{TunedRuntime, receive_window};
@@ -31,6 +32,7 @@ const REPLAY_WINDOW: usize = 2048;
 /// A new engine, not yet doing anything.
 pub(super) async fn engine(
     config: &Config,
+    certificate: Option<&Certificate>,
     observer: Observer,
     runtime: TunedRuntime,
 ) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
@@ -39,7 +41,7 @@ pub(super) async fn engine(
         false => Arc::new(runtime),
     };
     let built = PeerConnectionBuilder::new()
-        .with_configuration(configuration(config))
+        .with_configuration(configuration(config, certificate))
         .with_setting_engine(settings(config))
         .with_handler(Arc::new(observer))
         .with_runtime(runtime)
@@ -49,7 +51,7 @@ pub(super) async fn engine(
     Ok(Arc::new(Box::pin(built).await?))
 }
 
-fn configuration(config: &Config) -> RTCConfiguration {
+fn configuration(config: &Config, certificate: Option<&Certificate>) -> RTCConfiguration {
     let servers = config.ice_servers.iter().filter_map(supported).collect();
     let policy = match config.ice_transport_policy {
         IceTransportPolicy::Relay => RTCIceTransportPolicy::Relay,
@@ -58,6 +60,12 @@ fn configuration(config: &Config) -> RTCConfiguration {
     RTCConfigurationBuilder::default()
         .with_ice_servers(servers)
         .with_ice_transport_policy(policy)
+        .with_certificates(
+            certificate
+                .map(|certificate| certificate.inner.clone())
+                .into_iter()
+                .collect(),
+        )
         .build()
 }
 

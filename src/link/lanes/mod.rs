@@ -246,6 +246,11 @@ impl Lanes {
         self.all[at].silent_since = since;
     }
 
+    /// Whether the peer answers on none of them.
+    pub(super) fn is_silent(&self) -> bool {
+        self.all.iter().all(|lane| lane.silent_since.is_some())
+    }
+
     /// Accounts for a received frame; returns whether an acknowledgement is due now.
     pub(super) fn received(&mut self, now: Instant, at: usize, bytes: usize, counted: bool) -> bool {
         let lane = &mut self.all[at];

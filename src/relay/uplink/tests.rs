@@ -423,3 +423,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_relay_says_cannot_write_to_a_terminal() {
+    let escapes = "\u{1b}[2J\u{1b}]0;title\u{7}\nroot# ";
+    let json = crate::json::string(escapes);
+    let refusal =
+        format!(r#"{{"success": false, "message": {json}, "error": true, "message_type": "relay_response"}}"#);
+    let mut refused = World::started();
+    refused.uplink.on_event(refused.now, S0, SocketEvent::Open);
+    let said = [
+        refused.event(S0, SocketEvent::Text(refusal)),
+        World::registered().closed(S0, Some(1001), escapes),
+        World::registered().closed(S0, Some(4002), escapes),
+        World::started().event(S0, ended(None, escapes, Some(404))),
+    ];
+    for outputs in said {
+        let texts: Vec<_> = outputs
+            .iter()
+            .map(|output| match output {
+                Refused(error) => error.to_string(),
+                Lost { reason } | Retrying { reason, .. } | Hopeless(reason) => reason.clone(),
+                _ => String::new(),
+            })
+            .collect();
+        assert!(texts.iter().any(|text| text.contains("title")), "{texts:?}");
+        assert!(!texts.iter().any(|text| text.contains(char::is_control)), "{texts:?}");
+    }
+}

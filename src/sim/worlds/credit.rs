@@ -192,3 +192,45 @@ pub(super) fn who_ignores_its_credit_is_left(now: Instant, seed: u64) -> Outcome
     check(matches!(end, Some(Error::PeerMisbehaved(_))), || format!("{end:?}"))?;
     check(world.unread_bytes(b) < 2 << 20, || "too much was taken".into())
 }
+
+/// Some begin messages and never end them: together they get no more than the budget, and others are heard.
+pub(super) fn all_connections_share_one_budget(now: Instant, seed: u64) -> Outcome {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut world = World::new(now, seed, Weather::default());
+    let budget = Config {
+        memory_budget_bytes: 8 << 20,
+        ..Config::default()
+    };
+    let a = world.add(1, budget, false);
+    let crowd: Vec<_> = (0..10)
+        .map(|number| world.add(10 + number, Config::default(), rng.bool()))
+        .collect();
+    let honest = world.add(2, Config::default(), false);
+    world.run_for(SECOND);
+    for node in crowd.iter().chain([&honest]) {
+        world.send(*node, a, "hello");
+    }
+    check(world.run_until(LONG, |w| w.received(a).len() == 11), || {
+        "not connected".into()
+    })?;
+    for seq_id in 0..30 {
+        for node in &crowd {
+            let header = Header {
+                kind: Kind::Bytes,
+                stream_id: 1,
+                seq_id,
+                seq_len: 1000,
+            };
+            world.inject_frame_of(a, *node, &chunk::encode(&header, &[7; 60_000]));
+        }
+        world.run_for(Duration::from_millis(10));
+    }
+    let misbehaved = |end: &&Error| matches!(end, Error::PeerMisbehaved(text) if text.contains("together"));
+    let gone = world.ends(a).filter(misbehaved).count();
+    check((3..10).contains(&gone), || format!("{gone} of 10 had to go"))?;
+    let ticket = world.send(honest, a, "still here");
+    world.run_for(SECOND * 5);
+    check(matches!(world.reply(ticket), Some(Ok(_))), || {
+        format!("{:?}", world.reply(ticket))
+    })
+}

@@ -49,6 +49,7 @@ pub(super) const ALL: &[Named] = &[
         harm::a_killed_peer_with_many_lanes_is_connected_again,
     ),
     ("no_lane_is_opened_while_all_die", harm::no_lane_is_opened_while_all_die),
+    ("a_lane_has_one_channel", harm::a_lane_has_one_channel),
     (
         "an_old_wish_for_lanes_is_ignored",
         harm::an_old_wish_for_lanes_is_ignored,

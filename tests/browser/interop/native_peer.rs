@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Beside `send`, `recv`, `close_connection` and `close` it knows `watch` and `closed`: `watch` remembers the connection
-//! to a peer, and `closed` waits for its end, whose code is the result. `fill` sends numbered messages until one is held
-//! back, `drain` takes them; each tells how many.
+//! to a peer, and `closed` waits for its end, whose code is the result; `identity` tells whether a peer is verified. The
+//! UUID may be `own`: the one of its certificate. `fill` sends numbered messages until one is held back, `drain` takes
+//! them; each tells how many.
 
 use crosspeer_native::{Config, Message, PeerConnection, PeerManager};
 use data_encoding::BASE64;
@@ -33,14 +34,14 @@ async fn main() -> Result<(), Failure> {
         return Err("usage: native-peer RELAY_URL UUID CHANNELS".into());
     };
     let mut config = Config::default();
-    config.uuid = Some(uuid.parse()?);
+    config.uuid = (uuid != "own").then(|| uuid.parse()).transpose()?;
     config.channels = channels.parse()?;
     config.ice_servers.clear(); // the default one cannot be reached here
     let peer = Arc::new(Peer {
         manager: PeerManager::join(relay, config).await?,
         watched: Mutex::default(),
     });
-    reply(&json!({"id": 0, "ok": null}))?;
+    reply(&json!({"id": 0, "ok": peer.manager.uuid()}))?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         tokio::spawn(answer(Arc::clone(&peer), serde_json::from_str(&line)?));
@@ -76,6 +77,11 @@ impl Peer {
             "watch" => {
                 let connection = self.manager.connect(peer.parse()?).await?;
                 self.watched().insert(peer.to_owned(), connection);
+            }
+            "identity" => {
+                let connection = self.manager.connect(peer.parse()?).await?;
+                let fingerprint = connection.remote_fingerprint().map(|known| known.to_string());
+                return Ok(json!({"verified": connection.is_verified(), "fingerprint": fingerprint}));
             }
             "closed" => {
                 let connection = self.watched().remove(peer).ok_or("it is not watched")?;

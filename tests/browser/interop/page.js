@@ -46,6 +46,30 @@ globalThis.peer = {
     connections.set(peer, await peers.connect(peer));
   },
 
+  /** What connecting and sending a text come to. */
+  outcome({ peer, text }) {
+    const send = async () => {
+      const connection = await peers.connect(peer);
+      connections.set(peer, connection);
+      await connection.send(text);
+    };
+    return outcome(send());
+  },
+
+  /** For each connection: its peer, and whether that is verified. One that is about to end is left out. */
+  async verified() {
+    const all = [...peers.connections.values()];
+    const ends = (connection) => Promise.race([connection.closed.then(() => true), new Promise((resolve) => setTimeout(resolve, 3000))]);
+    const lasting = [];
+    for (const connection of all) if (connection.verified || !(await ends(connection))) lasting.push([connection.peer, connection.verified]);
+    return lasting;
+  },
+
+  async identity({ peer }) {
+    const connection = await peers.connect(peer);
+    return { verified: connection.verified, fingerprint: connection.remoteFingerprint };
+  },
+
   /** The code of its end. */
   closed: async ({ peer }) => (await connections.get(peer).closed).code,
 

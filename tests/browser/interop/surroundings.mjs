@@ -1,7 +1,7 @@
 // What the pages meet: relays, Python and native peers, a server that hands them the page and the package. All of it
 // ends with the test that asked for it.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -63,6 +63,17 @@ export function relay(t, kind) {
   });
 }
 
+/** Every trick of the hostile relay, and how it must end. */
+export const tricks = () => JSON.parse(execFileSync(built("hostile-relay"), { encoding: "utf8" }));
+
+/** A relay that works for somebody else; its URL. */
+export function hostile(t, trick) {
+  return new Promise((resolve, reject) => {
+    const { ended } = start(t, built("hostile-relay"), [trick], (line) => resolve(/ws:\S+/.exec(line)[0]));
+    ended.then((code) => reject(new Error(`the relay ended with ${code}`)));
+  });
+}
+
 /** A process that speaks the JSON lines of `tests/python/peer.py`. */
 class Peer {
   uuid = randomUUID();
@@ -75,7 +86,7 @@ class Peer {
     const process = start(t, program, args(peer.uuid), (line) => peer.#heard(JSON.parse(line)));
     peer.process = process.child;
     process.ended.then(() => peer.#waiting.forEach(({ reject }) => reject(new Error("the process has ended"))));
-    await ready;
+    peer.uuid = (await ready) ?? peer.uuid;
     return peer;
   }
 
@@ -132,6 +143,12 @@ export async function proxystore(t, relay, channels = 1) {
 
 export async function native(t, relay, channels = 1) {
   const peer = await Peer.start(t, built("native-peer"), (uuid) => [relay, uuid, channels]);
+  return Object.assign(peer, { sendsEmpty: true });
+}
+
+/** A native peer whose id is its certificate. */
+export async function keyed(t, relay) {
+  const peer = await Peer.start(t, built("native-peer"), () => [relay, "own", 1]);
   return Object.assign(peer, { sendsEmpty: true });
 }
 

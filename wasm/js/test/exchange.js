@@ -7,6 +7,8 @@ import { sends } from "./sends.js";
 
 async function displaced(relay) {
   const uuid = crypto.randomUUID();
+  const plain = relay;
+  relay += "?resume=ours";
   const first = await PeerManager.join(relay, { ...options, uuid });
   same("relay", first.relayState, "registered");
   same("no error", String(first.relayError), "undefined");
@@ -22,6 +24,7 @@ async function displaced(relay) {
   same("displaced state", first.relayState, "ended");
   same("displaced error", first.relayError.code, "displaced");
   same("displaced reconnect", await code(first.reconnect()), "displaced");
+  same("taken", await code(PeerManager.join(plain, { ...options, uuid })), "relay-refused");
   await second.reconnect();
   await Promise.all([first.close(), second.close()]);
 }

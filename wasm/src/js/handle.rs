@@ -3,7 +3,7 @@
 use super::settings::{config, millis};
 use super::{AbortSignal, JsResult, invalid, promise, thrown};
 use crate::task::Task;
-use crate::{PeerManager, RelayClient};
+use crate::{PeerManager, RelayClient, Web};
 use crosspeer::relay::{PeerConnectionMessage, RelayMessage, parse_uuid};
 use crosspeer::{Asking, Message, PeerConnection, RelayState, State};
 use js_sys::{Array, Uint8Array};
@@ -49,13 +49,14 @@ impl Handle {
         left: f64,
     ) -> JsResult<JsValue> {
         let open = async move {
-            let (url, config) = (string(&url), config(&options)?);
+            let (url, (config, certificate)) = (string(&url), config(&options)?);
+            let web = Web::of(&config, certificate).await;
             let (kind, driver, registered) = if manager {
-                let (manager, driver) = PeerManager::start(&url, config).map_err(thrown)?;
+                let (manager, driver) = PeerManager::start(&url, config, web).map_err(thrown)?;
                 let registered = manager.registered_timeout(millis(left));
                 (Kind::Manager(manager), driver, registered)
             } else {
-                let (client, driver) = RelayClient::start(&url, config).map_err(thrown)?;
+                let (client, driver) = RelayClient::start(&url, config, web).map_err(thrown)?;
                 let registered = client.registered_timeout(millis(left));
                 (Kind::Client(client), driver, registered)
             };
@@ -84,6 +85,10 @@ impl Handle {
                     "state" => connection.state().as_str().into(),
                     "peer" => connection.peer().map_or(JsValue::UNDEFINED, text_of),
                     "isCrosspeer" => connection.is_crosspeer().into(),
+                    "verified" => connection.is_verified().into(),
+                    "remoteFingerprint" => connection
+                        .remote_fingerprint()
+                        .map_or(JsValue::UNDEFINED, |fingerprint| fingerprint.to_string().into()),
                     "id" => JsValue::from_f64(connection.id() as f64),
                     "maxMessageBytes" => JsValue::from_f64(connection.max_message_bytes() as f64),
                     // The browser's own object behind it.

@@ -8,8 +8,8 @@ use js_sys::{Array, Reflect};
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
 
-/// The options that are there, in place of the defaults.
-pub(super) fn config(options: &JsValue) -> JsResult<Config> {
+/// The options that are there, in place of the defaults; and the certificate that the browser has kept.
+pub(super) fn config(options: &JsValue) -> JsResult<(Config, Option<JsValue>)> {
     let mut config = Config::default();
     let get = |key: &str| Reflect::get(options, &key.into()).unwrap_or_default();
     let number = |key, set: &mut dyn FnMut(f64)| get(key).as_f64().into_iter().for_each(set);
@@ -27,13 +27,15 @@ pub(super) fn config(options: &JsValue) -> JsResult<Config> {
     time("reconnectInitial", &mut config.reconnect.initial);
     time("reconnectMax", &mut config.reconnect.max);
     config.ordered = get("ordered").as_bool().unwrap_or(config.ordered);
+    config.require_verified = get("requireVerified").as_bool().unwrap_or_default();
     if get("iceTransportPolicy").as_string().as_deref() == Some("relay") {
         config.ice_transport_policy = IceTransportPolicy::Relay;
     }
     if let Some(list) = get("iceServers").dyn_ref::<Array>() {
         config.ice_servers = list.iter().map(|entry| ice_server(&entry)).collect();
     }
-    Ok(config)
+    let certificate = Some(get("certificate")).filter(JsValue::is_object);
+    Ok((config, certificate))
 }
 
 /// A number of milliseconds, which may have a fraction.

@@ -6,6 +6,7 @@
 mod channel;
 mod peer;
 
+use crate::identity::Certificate;
 use crosspeer::platform::{Event, Events, Rtc, RtcCommand, RtcEvent, RtcId};
 use crosspeer::{Config, Stage};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -30,11 +31,11 @@ pub struct WebRtc {
 impl WebRtc {
     // Unbounded, since `execute` never waits: these commands are a few for each connection.
     #[allow(clippy::disallowed_methods)]
-    pub(crate) fn open(id: RtcId, config: &Config, events: Events) -> Self {
+    pub(crate) fn open(id: RtcId, config: &Config, certificate: Option<&Certificate>, events: Events) -> Self {
         let (commands, queue) = unbounded();
         let (alive, gone) = oneshot::channel();
         let reports = Reports { id, events };
-        let peer = match Peer::new(config, reports.clone()) {
+        let peer = match Peer::new(config, certificate, reports.clone()) {
             Ok(peer) => {
                 spawn_local(run(Rc::clone(&peer), queue, gone));
                 Some(peer)

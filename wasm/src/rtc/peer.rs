@@ -2,6 +2,7 @@
 
 use super::Reports;
 use super::channel::Channel;
+use crate::identity::Certificate;
 use crate::listener::Listener;
 use bytes::BytesMut;
 use crosspeer::description::candidates;
@@ -52,8 +53,10 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(config: &Config, reports: Reports) -> Result<Rc<Self>> {
-        let pc = RtcPeerConnection::new_with_configuration(&configuration(config))?;
+    pub(super) fn new(config: &Config, certificate: Option<&Certificate>, reports: Reports) -> Result<Rc<Self>> {
+        let configuration = configuration(config);
+        certificate.inspect(|certificate| certificate.configure(&configuration));
+        let pc = RtcPeerConnection::new_with_configuration(&configuration)?;
         let peer = Rc::new(Self {
             pc,
             reports,

@@ -266,6 +266,7 @@ pub(in crate::sim::worlds) fn an_old_wish_for_lanes_is_ignored(now: Instant, see
     let mut pair = lanes(now, seed, 1..=4, 1..=4);
     let (a, b) = (pair.a, pair.b);
     connect(&mut pair.world, a, b)?;
+    pair.world.run_for(SECOND); // what a has to say first has come
     let (mut ask, mut lanes) = (1_u32.to_be_bytes().to_vec(), Vec::new());
     for wanted in [(1, 3), (2, 1), (1, 3)] {
         ask.clear();
@@ -276,6 +277,19 @@ pub(in crate::sim::worlds) fn an_old_wish_for_lanes_is_ignored(now: Instant, see
         lanes.push(pair.world.lanes(a));
     }
     check(lanes == [3, 1, 1], || format!("{lanes:?} lanes"))
+}
+
+/// Further channels on a lane would each cost memory, and carry nothing.
+pub(in crate::sim::worlds) fn a_lane_has_one_channel(now: Instant, seed: u64) -> Outcome {
+    let mut pair = connected(now, seed)?;
+    let nth = 1 + pair.rng.usize(0..pair.world.lanes(pair.a) - 1);
+    pair.world.open_channel(pair.a, nth, 1);
+    pair.world.run_for(SECOND);
+    let ended = pair
+        .world
+        .ends(pair.a)
+        .any(|end| matches!(end, crate::Error::PeerMisbehaved(_)));
+    check(ended && pair.world.lanes(pair.a) == 0, || "it is taken".into())
 }
 
 /// Everything that may happen to lanes, in any order.
