@@ -78,7 +78,8 @@ fn component(raw: &str) -> Result<String, NameError> {
     let bad = |c| is_unprintable(c) || matches!(c, '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '/');
     let mended: String = raw.chars().map(|c| if bad(c) { '_' } else { c }).collect();
     let mut name = shorten(trim(&mended));
-    if name.is_empty() || is_device(&name) {
+    // With other spaces around it, too, it is read as this folder somewhere.
+    if matches!(name.trim(), "" | "." | "..") || is_device(&name) {
         name.insert(0, '_');
         name = trim(&shorten(&name)).to_owned();
     }
@@ -127,6 +128,13 @@ fn is_device(name: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_folders_own_name_does_not_appear_by_mending() {
+        let mended = sanitise(".\u{a0}.").unwrap();
+        assert_eq!(mended, "_.\u{a0}");
+        assert_eq!(sanitise(&mended).as_deref(), Ok(&*mended));
+    }
 
     #[test]
     fn ordinary_names_stay_as_they_are() {

@@ -97,12 +97,13 @@ for (const browser of BROWSERS) {
   test(`a page of ${browser} that is reloaded is back at Python under its own id`, LIMIT, async (t) => {
     const url = await relay(t, "crosspeer-relay");
     const python = await proxystore(t, url);
-    const page = await (await open(t, browser, await site(t))).join(url);
+    const page = await (await open(t, browser, await site(t))).join(url, { identity: "mine" });
     await meet(page, python);
     const { uuid } = page;
     await page.load();
     await noticed(python);
-    await page.join(url, { uuid });
+    await page.join(url, { identity: "mine" });
+    assert.equal(page.uuid, uuid);
     t.diagnostic(`back after ${await meet(page, python, "back")} ms`);
     await meet(python, page, "welcome");
   });
