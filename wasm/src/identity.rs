@@ -1,7 +1,7 @@
 //! The certificate of all of a peer's connections, as the browser has it.
 
 use crosspeer::Fingerprint;
-use js_sys::{Array, Object, Reflect};
+use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{RtcConfiguration, RtcPeerConnection, RtcSessionDescriptionInit};
@@ -41,8 +41,27 @@ async fn generate() -> Result<JsValue> {
     JsFuture::from(RtcPeerConnection::generate_certificate_with_object(&kind)?).await
 }
 
-/// Firefox tells it only in an offer.
 async fn fingerprint(list: &Array) -> Result<Option<Fingerprint>> {
+    match told(&list.get(0)) {
+        // Firefox tells it only in an offer.
+        None => offered(list).await,
+        told => Ok(told),
+    }
+}
+
+/// By `RTCCertificate.getFingerprints`.
+fn told(certificate: &JsValue) -> Option<Fingerprint> {
+    let get = |from: &JsValue, key: &str| Reflect::get(from, &key.into()).ok();
+    let tell = get(certificate, "getFingerprints")?.dyn_into::<Function>().ok()?;
+    let all = tell.call0(certificate).ok()?.dyn_into::<Array>().ok()?;
+    let sha256 = all
+        .iter()
+        .find(|one| get(one, "algorithm").is_some_and(|name| name == "sha-256"))?;
+    let value = get(&sha256, "value")?.as_string()?;
+    Fingerprint::of_description(&format!("a=fingerprint:sha-256 {value}"))
+}
+
+async fn offered(list: &Array) -> Result<Option<Fingerprint>> {
     let configuration = RtcConfiguration::new();
     configuration.set_certificates(list);
     let pc = RtcPeerConnection::new_with_configuration(&configuration)?;

@@ -99,6 +99,7 @@ async function policy(relay) {
     globalThis.RTCPeerConnection = class extends RTCPeerConnection {
       constructor(configuration) {
         super(configuration);
+        if (!configuration.iceServers) return; // one that only tells the certificate's fingerprint
         given = configuration;
         stop.abort();
       }
