@@ -64,6 +64,7 @@ async function registration(relay) {
       sockets.push(this);
     }
   };
+  relay += "?resume=ours"; // whoever has not the same secret takes nobody's place
   const uuid = crypto.randomUUID();
   const peers = await PeerManager.join(relay, { ...options, uuid, reconnectInitial: 20 });
   const told = [];

@@ -62,8 +62,9 @@ function prepare() {
     },
     async "a join that was given up"(hub, relay) {
       const stop = new AbortController();
+      const before = made.length;
       const joining = PeerManager.join(relay, { ...options, signal: stop.signal });
-      await new Promise((resolve) => setTimeout(resolve)); // it has begun
+      while (made.length === before) await new Promise((resolve) => setTimeout(resolve)); // until it has begun
       stop.abort();
       await joining.catch(nothing);
     },
