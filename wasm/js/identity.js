@@ -11,7 +11,7 @@ const result = (request) =>
 /** The one of this name, made where there is none that lasts. `undefined` where the browser keeps nothing. */
 export async function kept(name) {
   try {
-    const opening = indexedDB.open("crosspeer", 1);
+    const opening = indexedDB.open("crosspeer-identities", 1);
     opening.onupgradeneeded = () => opening.result.createObjectStore("identities");
     const database = await result(opening);
     try {

@@ -62,9 +62,10 @@ function prepare() {
     },
     async "a join that was given up"(hub, relay) {
       const stop = new AbortController();
-      const before = made.length;
-      const joining = PeerManager.join(relay, { ...options, signal: stop.signal });
-      while (made.length === before) await new Promise((resolve) => setTimeout(resolve)); // until it has begun
+      const own = `${relay}?${crypto.randomUUID()}`;
+      const joining = PeerManager.join(own, { ...options, signal: stop.signal });
+      const hasBegun = () => made.some((one) => one.url?.endsWith(own.slice(-36)));
+      while (!hasBegun()) await new Promise((resolve) => setTimeout(resolve));
       stop.abort();
       await joining.catch(nothing);
     },
