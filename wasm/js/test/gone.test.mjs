@@ -64,7 +64,7 @@ function prepare() {
       const stop = new AbortController();
       const own = `${relay}?${crypto.randomUUID()}`;
       const joining = PeerManager.join(own, { ...options, signal: stop.signal });
-      const hasBegun = () => made.some((one) => one.url?.endsWith(own.slice(-36)));
+      const hasBegun = () => made.some((one) => one.url?.includes(own.slice(-36)));
       while (!hasBegun()) await new Promise((resolve) => setTimeout(resolve));
       stop.abort();
       await joining.catch(nothing);
