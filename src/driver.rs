@@ -2,11 +2,9 @@
 
 use crate::mailroom::{Answer, Call, Mailroom, Shared};
 use crate::maps::{Pending, SortedMap};
-use crate::output::Output;
-use crate::output::State;
+use crate::output::{Output, State};
 use crate::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcId, Socket, SocketId};
-use crate::request::LinkId;
-use crate::request::{Reply, Request, RequestId};
+use crate::request::{LinkId, Reply, Request, RequestId};
 use crate::router::{Input, Router};
 use crate::{Config, Error, Result};
 use futures_channel::{mpsc, oneshot};

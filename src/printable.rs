@@ -7,13 +7,17 @@ const MAX_REASON: usize = 300;
 /// A name or another text for one line on a screen: control characters, line breaks among them, and those that reorder or
 /// hide text become `U+FFFD`.
 pub fn printable(text: &str) -> String {
-    let replace = |c| if is_unprintable(c) { '\u{fffd}' } else { c };
-    text.chars().map(replace).collect()
+    text.chars().map(shown).collect()
 }
 
 /// The same of a reason that a peer or relay gives, which is not long.
 pub(crate) fn reason(text: &str) -> String {
     printable(&text[..text.floor_char_boundary(MAX_REASON)])
+}
+
+/// The character, or what stands for it on a screen.
+pub(crate) fn shown(c: char) -> char {
+    if is_unprintable(c) { '\u{fffd}' } else { c }
 }
 
 /// Control characters, and those that reorder or hide text on a screen.

@@ -3,16 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{PEER, Running, events, receive, relay, run, send};
+use common::{PEER, Running, events, names, receive, relay, run, send};
 use std::fs;
 use std::path::Path;
-
-fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
-    let mut names: Vec<_> = entries.map(|name| name.into_string().unwrap()).collect();
-    names.sort();
-    names
-}
 
 /// A file of this content in a new folder; its path.
 fn file(dir: &Path, name: &str, content: &[u8]) -> String {

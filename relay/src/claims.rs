@@ -35,9 +35,14 @@ impl std::fmt::Debug for Secret {
 impl Secret {
     /// Of a request's query.
     pub(crate) fn of(query: Option<&str>) -> Option<Self> {
-        let given = query?.split('&').find_map(|pair| pair.strip_prefix("resume="))?;
+        let given = said(query, "resume=")?;
         (!given.is_empty() && given.len() <= MAX_SECRET).then(|| Self(given.to_owned()))
     }
+}
+
+/// What a request's query says behind `key=`, as it stands there.
+pub(crate) fn said<'a>(query: Option<&'a str>, key: &str) -> Option<&'a str> {
+    query?.split('&').find_map(|pair| pair.strip_prefix(key))
 }
 
 impl Claims {

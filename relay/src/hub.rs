@@ -1,6 +1,6 @@
 //! All clients of one relay: the switchboard, and a mailbox for each socket.
 
-use crate::claims::{self, Claims, Secret};
+use crate::claims::{self, Claims, Secret, said};
 use crate::config::{Limits, RelayConfig};
 use crate::mailbox::Mailbox;
 use crate::strangers::{Stranger, Strangers};
@@ -135,10 +135,7 @@ impl Hub {
 
     /// Whether a request with this query comes from the owner of the reserved UUID.
     pub(crate) fn is_owner(&self, query: Option<&str>) -> bool {
-        let given = query
-            .unwrap_or_default()
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("key="));
+        let given = said(query, "key=");
         let inner = self.lock();
         matches!((given, &inner.reserved), (Some(given), Some((_, key))) if bool::from(given.as_bytes().ct_eq(key.as_bytes())))
     }

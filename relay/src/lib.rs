@@ -37,3 +37,4 @@ pub use files::raise_file_limit;
 pub use http::Unauthorized;
 pub use hub::Hub;
 pub use server::Relay;
+pub use strangers::site;

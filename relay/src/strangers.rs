@@ -47,8 +47,8 @@ impl Drop for Stranger {
     }
 }
 
-/// What one host, or household, can choose its addresses from: of IPv6 a /64.
-fn site(address: IpAddr) -> IpAddr {
+/// What one host, or household, can choose its addresses from: of IPv6 a /64; IPv4 as itself, also where IPv6 says it.
+pub fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
         v4 => v4,

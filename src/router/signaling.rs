@@ -12,8 +12,7 @@
 use super::Router;
 use crate::description::{Description, Words};
 use crate::link::{Link, Signal};
-use crate::output::Output;
-use crate::output::State;
+use crate::output::{Output, State};
 use crate::platform::SdpType;
 use crate::relay::{DescriptionType, PeerConnectionMessage};
 use crate::request::LinkId;

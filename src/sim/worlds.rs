@@ -117,14 +117,17 @@ struct Pair {
     b: NodeId,
 }
 
-fn pair(now: Instant, seed: u64, foreign: bool) -> Pair {
-    let mut rng = fastrand::Rng::with_seed(seed ^ 0x5eed);
-    let weather = Weather {
+fn any_weather(rng: &mut fastrand::Rng) -> Weather {
+    Weather {
         relay_delay: Duration::from_millis(rng.u64(0..200)),
         path_delay: Duration::from_millis(rng.u64(0..100)),
         disorder: rng.bool(),
-    };
-    let mut world = World::new(now, seed, weather);
+    }
+}
+
+fn pair(now: Instant, seed: u64, foreign: bool) -> Pair {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 0x5eed);
+    let mut world = World::new(now, seed, any_weather(&mut rng));
     let config = || Config {
         channels: 1 + (seed % 5) as u16,
         ..Config::default()

@@ -1,7 +1,7 @@
 //! The transfer protocol's messages: JSON text for control, bytes for data blocks.
 
 use super::MAX_BLOCK;
-use crate::printable::is_unprintable;
+use crate::printable;
 use crate::{Error, Message, Result};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -424,8 +424,7 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 fn printable_up_to(text: &str, characters: usize) -> String {
-    let replace = |c| if is_unprintable(c) { '\u{fffd}' } else { c };
-    text.chars().take(characters).map(replace).collect()
+    text.chars().take(characters).map(printable::shown).collect()
 }
 
 pub(super) fn misbehaved<T>(what: String) -> Result<T> {

@@ -1,7 +1,8 @@
 //! Wrong tokens: each address may try a few, then one a second.
 
+use crosspeer_relay::site;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,7 +25,7 @@ impl Guesses {
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&network(from))
+            .get(&site(from))
             .copied();
         until.is_none_or(|until| until.saturating_duration_since(now) <= EACH * (BURST - 1))
     }
@@ -40,16 +41,8 @@ impl Guesses {
         {
             known.remove(&oldest);
         }
-        let until = known.entry(network(from)).or_insert(now);
+        let until = known.entry(site(from)).or_insert(now);
         *until = (*until).max(now) + EACH;
-    }
-}
-
-/// Whoever has one IPv6 address has 2⁶⁴.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-        v4 => v4,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Worlds with a hostile relay: whoever dials an id that is a key gets that peer or an error, and what both sides agree on
 //! cannot be changed.
 
-use super::{LONG, Outcome, SECOND, check};
+use super::{LONG, Outcome, SECOND, any_weather, check};
 use crate::description::Description;
 use crate::platform::SessionDescription;
 use crate::relay::PeerConnectionMessage;
@@ -22,12 +22,7 @@ struct Three {
 /// Three peers with keys, registered; the third is the relay's.
 fn three(now: Instant, seed: u64) -> Three {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x1d);
-    let weather = Weather {
-        relay_delay: Duration::from_millis(rng.u64(0..200)),
-        path_delay: Duration::from_millis(rng.u64(0..100)),
-        disorder: rng.bool(),
-    };
-    let mut world = World::new(now, seed, weather);
+    let mut world = World::new(now, seed, any_weather(&mut rng));
     let config = || Config {
         channels: 1 + (seed % 3) as u16,
         ..Config::default()
