@@ -100,7 +100,7 @@ impl Link {
         self.seal.broken.take().unwrap_or(error)
     }
 
-    /// Looks at what comes first on each channel. Other words about the connection may come before; nothing of a message may.
+    /// Looks at what comes first on each channel.
     ///
     /// # Errors
     /// The peer has not seen what we have.
@@ -109,17 +109,9 @@ impl Link {
         if !self.agreed.seal || self.is_further(at) || self.seal.heard & bit != 0 {
             return Ok(());
         }
-        let frame = Frame::decode(data.clone()).ok();
-        let is_word = |frame: &Frame| frame.header.kind == Kind::Control;
-        if frame
-            .as_ref()
-            .is_some_and(|frame| is_word(frame) && frame.header.stream_id != SEAL)
-        {
-            tracing::debug!(link = self.id.0, "a word before the seal");
-            return Ok(());
-        }
         self.seal.heard |= bit;
-        let said = frame.filter(is_word);
+        let frame = Frame::decode(data.clone()).ok();
+        let said = frame.filter(|frame| frame.header.kind == Kind::Control && frame.header.stream_id == SEAL);
         let reason = match said {
             Some(frame) if frame.payload == self.transcript().as_bytes() => return Ok(()),
             Some(_) => "both sides have seen different descriptions",

@@ -188,6 +188,35 @@ async fn connections_come_and_go_and_leave_nothing() {
     close(one, two).await;
 }
 
+/// Chromium opens a channel that the other side made some time after it says so, and drops what is sent in between.
+#[wasm_bindgen_test]
+async fn nothing_is_sent_on_a_channel_that_is_open_in_name_only() {
+    let eval = |code: &str| js_sys::eval(code).unwrap();
+    eval(
+        "globalThis.plainConnection = RTCPeerConnection; globalThis.lost = 0; globalThis.carried = 0; \
+         globalThis.RTCPeerConnection = class extends plainConnection { \
+           opened = false; \
+           constructor(configuration) { \
+             super(configuration); \
+             this.addEventListener('datachannel', ({ channel }) => { \
+               const send = channel.send.bind(channel); \
+               channel.addEventListener('message', () => { this.opened = true; }); \
+               channel.send = (data) => { if (this.opened) { carried += 1; send(data); } else lost += 1; }; \
+             }); \
+           } \
+           async getStats() { const stats = await super.getStats(); this.opened = true; return stats; } \
+         }",
+    );
+    let (one, two) = pair().await;
+    one.connect(two.uuid()).await.unwrap();
+    two.send(one.uuid(), "not lost").await.unwrap();
+    assert_eq!(one.recv().await.unwrap().1, "not lost".into());
+    close(one, two).await;
+    eval("globalThis.RTCPeerConnection = plainConnection");
+    assert_eq!(eval("lost"), 0);
+    assert!(eval("carried").as_f64().unwrap() >= 2.0);
+}
+
 #[wasm_bindgen_test]
 async fn a_displaced_peer_hears_of_it_and_its_connections_go_on() {
     let mut same = config();

@@ -12,6 +12,7 @@ use futures_channel::mpsc::unbounded;
 use futures_util::future::{Either, select};
 use futures_util::stream::StreamExt;
 use gloo_timers::future::sleep;
+use js_sys::{Function, Promise, Reflect};
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -202,6 +203,16 @@ impl Peer {
         channel
     }
 
+    fn arrived(self: &Rc<Self>, channel: RtcDataChannel) {
+        let channel = self.attach(channel);
+        // Not every stack of Node has it.
+        let statistics = Reflect::get(&self.pc, &"getStats".into()).and_then(|get| get.dyn_into::<Function>());
+        if let Ok(statistics) = statistics.and_then(|get| get.call0(&self.pc)) {
+            channel.hold(Promise::resolve(&statistics));
+        }
+        channel.announce_if_open();
+    }
+
     fn listen(self: &Rc<Self>) {
         let pc: &EventTarget = &self.pc;
         let on = |kind, react: fn(&Rc<Self>)| {
@@ -210,7 +221,7 @@ impl Peer {
         };
         let peer = Rc::downgrade(self);
         let arrivals = Listener::new(pc, "datachannel", move |event: RtcDataChannelEvent| {
-            with(&peer, |peer| peer.attach(event.channel()).announce_if_open());
+            with(&peer, |peer| peer.arrived(event.channel()));
         });
         let mut listeners = vec![
             arrivals,
