@@ -208,11 +208,13 @@ async fn nothing_is_sent_on_a_channel_that_is_open_in_name_only() {
          }",
     );
     let (one, two) = pair().await;
-    one.connect(two.uuid()).await.unwrap();
-    two.send(one.uuid(), "not lost").await.unwrap();
-    assert_eq!(one.recv().await.unwrap().1, "not lost".into());
+    let connection = one.connect(two.uuid()).await.unwrap();
+    let answered = two.send(one.uuid(), "not lost").await;
+    let received = connection.recv().await;
     close(one, two).await;
     eval("globalThis.RTCPeerConnection = plainConnection");
+    answered.unwrap();
+    assert_eq!(received.unwrap(), "not lost".into());
     assert_eq!(eval("lost"), 0);
     assert!(eval("carried").as_f64().unwrap() >= 2.0);
 }
