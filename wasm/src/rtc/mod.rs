@@ -1,4 +1,4 @@
-//! Peer connections by the browser's `RTCPeerConnection`. Outside, only `identity` knows it, for the certificate.
+//! Peer connections by the browser's `RTCPeerConnection`. Outside, `identity` makes certificates with it, and `Web` hands users theirs.
 //!
 //! [`WebRtc`] is the handle. `peer` sets a connection up and turns its news into [`RtcEvent`]s; `channel` does so for
 //! one data channel, and keeps what the browser queues short.
