@@ -182,7 +182,7 @@ pub fn encode(header: &Header, payload: &[u8]) -> BytesMut {
 /// chunk: ProxyStore's receiver takes it, though its sender never sends one.
 #[derive(Debug, Clone)]
 pub struct Splitter {
-    body: Message,
+    body: Bytes,
     max_payload: usize,
     /// Where the next chunk begins.
     offset: usize,
@@ -209,11 +209,7 @@ impl Splitter {
             seq_len: u32::try_from(chunks.max(1)).unwrap_or(u32::MAX),
         };
         Self {
-            // Then it can be sliced, which only lanes need.
-            body: match cfg!(feature = "lanes") {
-                true => message.into_bytes().into(),
-                false => message,
-            },
+            body: message.into_bytes(),
             max_payload,
             offset: 0,
             header,
@@ -226,10 +222,9 @@ impl Splitter {
     }
 
     /// The next chunk as it is; its payload is a slice of the message, not a copy.
-    #[cfg(feature = "lanes")]
     pub fn next_frame(&mut self) -> Option<Frame> {
         let (header, payload) = self.advance()?;
-        let payload = self.body.clone().into_bytes().slice(payload);
+        let payload = self.body.slice(payload);
         Some(Frame { header, payload })
     }
 
@@ -237,7 +232,7 @@ impl Splitter {
     fn advance(&mut self) -> Option<(Header, Range<usize>)> {
         self.next_seq_id()?;
         let (start, header) = (self.offset, self.header);
-        let rest = &self.body.as_bytes()[start..];
+        let rest = &self.body[start..];
         let bytes = match header.kind {
             Kind::Text => text_chunk_end(rest, self.max_payload),
             _ => rest.len().min(self.max_payload),
@@ -264,7 +259,7 @@ impl Iterator for Splitter {
 
     fn next(&mut self) -> Option<BytesMut> {
         let (header, payload) = self.advance()?;
-        Some(encode(&header, &self.body.as_bytes()[payload]))
+        Some(encode(&header, &self.body[payload]))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

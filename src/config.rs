@@ -1,12 +1,14 @@
 //! Everything that can be set, with units and defaults.
 
 mod setters;
+mod token;
 
 use crate::chunk::MAX_CHUNK_BYTES;
 use crate::error::Period;
 use crate::{Error, Identity, Result};
 use std::ops::RangeInclusive;
 use std::time::Duration;
+pub use token::Token;
 use uuid::Uuid;
 
 /// No wait is longer: a year. What is said to be longer, such as [`Duration::MAX`], means this.
@@ -137,6 +139,9 @@ pub struct Config {
     pub channels: u16,
     /// Further headers of the relay's WebSocket request, such as `Authorization`. Default none. Not possible in a browser.
     pub relay_headers: Vec<(String, String)>,
+    /// What shows the relay that this peer may use it, or where to ask for that. Default none. An `Authorization` among
+    /// `relay_headers` goes before it.
+    pub token: Option<Token>,
     /// How a `wss://` relay is verified.
     pub tls: TlsOptions,
     /// By which HTTP proxy the relay is reached. Default: as the environment says. Only the relay: peers are reached
@@ -160,20 +165,27 @@ pub struct Config {
     /// In a page the browser decides when a peer is silent: Chromium after 5 to 7 s, Firefox after 6 to 11 s (measured),
     /// and gives it up after some 30 s at the latest. Shorter and longer times are theirs there.
     pub dead_after: Duration,
+    /// How long a connection between peers of our own kind goes on without a path, from the loss of the last one: another
+    /// is looked for, through the relay, and what is sent waits ([`State::Reconnecting`](crate::State::Reconnecting)).
+    /// Default 60 s; zero ends the connection with its path. It needs `ordered` and a single channel, and each side keeps up to
+    /// 12 MiB of what it has sent until that has arrived. Over QUIC a connection ends with its path, as yet.
+    pub session_timeout: Duration,
     /// The time for `close` to deliver what was sent before it. Default 30 s.
     pub close_timeout: Duration,
     /// Bytes of the largest message sent or accepted. Default 1 GiB.
     pub max_message_bytes: u64,
     /// Bytes of received messages that wait to be taken, for each peer, before its sender is held back. Default 16 MiB.
-    /// A single larger message is still delivered, and what is on its way over several lanes, up to 24 MiB more.
+    /// A single larger message is still delivered, and from a peer of our own kind what is on its way, up to 24 MiB more.
     pub receive_buffer_bytes: usize,
-    /// Bytes of messages that have come in part, over all connections together. Beyond that the connection with the most of
-    /// them is ended. Default 2 GiB.
+    /// Bytes of messages that have come in part, over all connections together, and natively of what has come and waits to
+    /// be read. Beyond that the connection with the most of them is ended. Natively the windows of many connections become
+    /// smaller for it, too. Default 2 GiB.
     pub memory_budget_bytes: u64,
     /// Bytes of a message's chunk towards peers of our own kind, 1–64 KiB. Default 64 KiB, where throughput
     /// peaks. ProxyStore peers always get its 32 KiB.
     pub chunk_bytes: usize,
-    /// Connections at once that other peers may have made; calls beyond are not answered. Default 1024.
+    /// Connections at once that other peers may have made; calls beyond are not answered. Further lanes are opened only while
+    /// there are no more of all than this, or than 32. Default 1024.
     pub max_connections: usize,
     /// Whether messages between peers of our own kind arrive in the order sent. Default `true`. Both must agree.
     /// From ProxyStore peers they arrive as they complete.
@@ -189,10 +201,14 @@ pub struct Config {
     /// numbers the smaller counts, of their smallest the larger. Without `ordered`, or with several `channels`, there is
     /// one, as in a browser. A further lane takes 1 MiB of memory and, while it carries much, up to 5 at the sender.
     pub lanes: RangeInclusive<u8>,
+    /// Whether data goes over QUIC to peers that want it too, on the path that ICE has found: many times as fast where
+    /// there is loss or distance, twice on a fast network. Where QUIC does not get through, data channels are used as
+    /// always. Native programs only. Default `false`.
+    pub quic: bool,
 }
 
 /// On a path that is long and lossy each lane still added its share at 32.
-const MAX_LANES: u8 = 32;
+pub(crate) const MAX_LANES: u8 = 32;
 
 impl Default for Config {
     fn default() -> Self {
@@ -203,6 +219,7 @@ impl Default for Config {
             require_verified: false,
             channels: 1,
             relay_headers: Vec::new(),
+            token: None,
             tls: TlsOptions::default(),
             proxy: Proxy::default(),
             reconnect: Reconnect::default(),
@@ -211,6 +228,7 @@ impl Default for Config {
             gather_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(30),
             dead_after: Duration::from_secs(8),
+            session_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(30),
             max_message_bytes: 1 << 30,
             receive_buffer_bytes: 16 << 20,
@@ -220,6 +238,7 @@ impl Default for Config {
             ordered: true,
             confirms: false,
             lanes: 1..=8,
+            quic: false,
         }
     }
 }
@@ -235,13 +254,14 @@ impl Config {
             return invalid(format!("chunk_bytes is {}, must be 1024 to 65536", self.chunk_bytes));
         }
         let (least, most) = (*self.lanes.start(), *self.lanes.end());
-        if cfg!(feature = "lanes") && (least == 0 || least > most || most > MAX_LANES) {
+        if least == 0 || least > most || most > MAX_LANES {
             return invalid(format!("lanes is {least} to {most}, must be within 1 to {MAX_LANES}"));
         }
         let times = [
             ("gather_timeout", self.gather_timeout),
             ("connect_timeout", self.connect_timeout),
             ("dead_after", self.dead_after),
+            ("session_timeout", self.session_timeout),
             ("close_timeout", self.close_timeout),
             ("reconnect.initial", self.reconnect.initial),
             ("reconnect.max", self.reconnect.max),
@@ -254,6 +274,11 @@ impl Config {
                 "dead_after is {}, must be at least 500 ms",
                 Period(self.dead_after)
             ));
+        }
+        if let Some(token) = self.token.as_ref().and_then(Token::fixed)
+            && (token.is_empty() || !token.bytes().all(|c| c.is_ascii_graphic()))
+        {
+            return invalid("token must be of visible ASCII characters, without spaces, and not empty".into());
         }
         if self.max_message_bytes == 0 || self.receive_buffer_bytes == 0 {
             return invalid("max_message_bytes and receive_buffer_bytes must be above 0".into());

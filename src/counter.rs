@@ -52,6 +52,8 @@ pub struct Statistics {
     pub messages_expired: u64,
     /// Lanes that carry the connection now, or are being opened; see [`Config::lanes`](crate::Config::lanes).
     pub lanes: usize,
+    /// Whether it goes over QUIC, and not over data channels; see [`Config::quic`](crate::Config::quic).
+    pub quic: bool,
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ impl<P: Platform> Driver<P> {
     ) -> Self {
         let (sink, events) = Events::channel();
         (router.prompt, router.holds_back) = (P::PROMPT, P::HOLDS_BACK);
+        router.quic = P::QUIC && platform.fingerprint().is_some();
         Self {
             platform,
             router,

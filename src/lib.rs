@@ -56,6 +56,7 @@ mod error;
 mod handle;
 mod identity;
 mod json;
+pub mod known;
 mod link;
 mod mailroom;
 mod maps;
@@ -78,7 +79,7 @@ pub mod transfer;
 mod wire;
 
 pub use certificate::{Fingerprint, Identity};
-pub use config::{Config, IceServer, IceTransportPolicy, Proxy, Reconnect, TlsOptions};
+pub use config::{Config, IceServer, IceTransportPolicy, Proxy, Reconnect, TlsOptions, Token};
 pub use error::{Error, Result, Stage};
 pub use handle::{Asking, PeerConnection, PeerManager, RelayClient};
 pub use message::Message;

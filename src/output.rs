@@ -16,6 +16,8 @@ pub enum State {
     Connecting,
     /// Messages flow.
     Connected,
+    /// The path was lost, and another one is looked for. Nothing is: what is sent waits.
+    Reconnecting,
     /// Closed in good order, by either side.
     Closed,
     /// Could not be set up, or broke.
@@ -29,6 +31,7 @@ impl State {
             Self::New => "new",
             Self::Connecting => "connecting",
             Self::Connected => "connected",
+            Self::Reconnecting => "reconnecting",
             Self::Closed => "closed",
             Self::Failed => "failed",
         }

@@ -47,6 +47,10 @@ pub struct Receiver {
     pub send_buffer: usize,
     /// Whether the peer's platform is [`Platform::PROMPT`].
     pub prompt: bool,
+    /// Whether both sides want QUIC: a platform that [has it](Platform::QUIC) tries it first on the path that ICE has
+    /// chosen, and reports it as one channel with the label [`QUIC_LABEL`]. Where it does not come up, data channels are
+    /// used.
+    pub quic: bool,
 }
 
 /// What a peer connection is told to do.
@@ -105,6 +109,10 @@ pub enum RtcCommand {
 /// Bytes of frames a platform may hand over before they have been [`RtcCommand::Consumed`].
 pub const READ_AHEAD_BYTES: usize = 2 << 20;
 
+/// The label of the one channel that a QUIC connection is, in [`RtcEvent::ChannelOpen`]. No data channel's: those end in
+/// two numbers.
+pub const QUIC_LABEL: &str = "quic";
+
 /// What a peer connection reports.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -147,6 +155,9 @@ pub enum RtcEvent {
     Silent(Duration),
     /// After [`RtcEvent::Silent`]: the peer answers again.
     Responsive,
+    /// A NAT on the way has forgotten this side: what the peer sends to the old address is lost, though this side's own
+    /// checks are answered.
+    Moved,
     /// The connection failed or never came up; it is of no further use.
     Failed {
         /// How far set-up had come; [`Stage::Channels`] once it was up.
@@ -190,8 +201,8 @@ pub enum Event {
     Rtc(RtcId, RtcEvent),
     /// From a WebSocket.
     Socket(SocketId, SocketEvent),
-    /// The network is back: a relay that is waited for is worth a try at once.
-    Online,
+    /// The network is back, or another one: the relay and other paths are worth a try at once.
+    NetworkChanged,
 }
 
 /// Where a platform reports events, from any thread or callback. Cheap to clone.
@@ -238,6 +249,9 @@ pub trait Platform {
     /// Whether its peer connections read on only while [`RtcCommand::Consumed`] keeps up. One that hands over whatever
     /// comes, as browsers do, has its peers of our own kind wait for credit instead.
     const HOLDS_BACK: bool = true;
+    /// Whether its peer connections can carry data over QUIC on the path that ICE has chosen. It needs a
+    /// [certificate](Platform::fingerprint).
+    const QUIC: bool = false;
 
     /// The certificate that all its peer connections use, which this peer's id is made of. `None` where each has one of
     /// its own: then the id is a random one.

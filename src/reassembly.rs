@@ -188,6 +188,12 @@ impl Reassembly {
         self.incomplete.len()
     }
 
+    /// Whether this chunk of an incomplete message has come.
+    pub(crate) fn has(&self, header: &Header) -> bool {
+        let message = self.incomplete.get(header.stream_id);
+        message.is_some_and(|message| message.has(header.seq_id))
+    }
+
     /// Whether a chunk belongs to a message that was completed or refused before.
     fn is_left_over(&self, header: &Header) -> bool {
         if header.seq_len == 1 {

@@ -1,6 +1,8 @@
 //! The command line.
 
+use crate::known::Called;
 use clap::{Args, Parser, Subcommand};
+use crosspeer::known::PeerName;
 use crosspeer::{IceServer, Proxy};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -73,6 +75,9 @@ pub(crate) struct ConnectArgs {
     /// not given
     #[arg(long, value_name = "FILE", conflicts_with = "uuid")]
     pub(crate) identity: Option<PathBuf>,
+    /// File of the peers that are known by a name; beside the identity file if not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) known: Option<PathBuf>,
     /// Connect only to peers that can be verified
     #[arg(long)]
     pub(crate) require_verified: bool,
@@ -95,6 +100,20 @@ pub(crate) struct ConnectArgs {
     /// Seconds to wait for the relay, and then for the peer
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
     pub(crate) timeout: Duration,
+}
+
+/// Whom to call.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PeerArgs {
+    /// The other peer's UUID, or the name it is known by
+    #[arg(long, value_name = "UUID|NAME")]
+    pub(crate) peer: Called,
+    /// Remember it by this name, for --peer and --from
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) name_it: Option<PeerName>,
+    /// The peer of that name has another UUID from now on
+    #[arg(long, requires = "name_it")]
+    pub(crate) changed_id: bool,
 }
 
 /// TURN servers.
@@ -132,6 +151,13 @@ pub(crate) struct RelayTlsArgs {
     /// Further header for the relay, such as "Authorization: Bearer …"; may be repeated
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,
+    /// Token for a relay that wants one. Other users of this computer see command lines: --token-file or the variable
+    /// CROSSPEER_TOKEN hide it
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new(), conflicts_with = "token_file")]
+    pub(crate) token: Option<String>,
+    /// File that holds the token; read again whenever the relay is called
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// HTTP proxy for the relay, such as http://user:password@proxy:3128, or `none`; if not given, as HTTPS_PROXY,
     /// HTTP_PROXY, ALL_PROXY and NO_PROXY say
     #[arg(long, value_name = "URL", value_parser = proxy)]
@@ -188,9 +214,8 @@ pub(crate) struct EchoArgs {
 pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
-    /// The other peer's UUID
-    #[arg(long, value_name = "UUID")]
-    pub(crate) peer: Uuid,
+    #[command(flatten)]
+    pub(crate) whom: PeerArgs,
     /// Text to send as a message; may be repeated
     #[arg(long)]
     pub(crate) text: Vec<String>,
@@ -219,8 +244,8 @@ pub(crate) struct ReceiveArgs {
     #[arg(long)]
     pub(crate) hidden: bool,
     /// Take things of this peer only; may be repeated
-    #[arg(long, value_name = "UUID")]
-    pub(crate) from: Vec<Uuid>,
+    #[arg(long, value_name = "UUID|NAME")]
+    pub(crate) from: Vec<Called>,
     /// Take things of anybody without asking. Without it somebody at a terminal is asked of each peer, unless --from names
     /// them
     #[arg(long)]
@@ -240,9 +265,8 @@ pub(crate) struct ReceiveArgs {
 pub(crate) struct PingArgs {
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
-    /// The other peer's UUID
-    #[arg(long, value_name = "UUID")]
-    pub(crate) peer: Uuid,
+    #[command(flatten)]
+    pub(crate) whom: PeerArgs,
     /// Round trips
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,
@@ -259,6 +283,51 @@ pub(crate) struct IdArgs {
     /// The file
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: PathBuf,
+    /// File of the peers that are known by a name; beside the identity file if not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) known: Option<PathBuf>,
+    /// Change to a new certificate and UUID, and tell all known peers so by the old one; they run `crosspeer receive`
+    #[arg(long, requires = "relay")]
+    pub(crate) rotate: bool,
+    /// The relay where they are
+    #[arg(long, value_name = "URL", requires = "rotate")]
+    pub(crate) relay: Option<String>,
+    /// Change also if not all of them can be told
+    #[arg(long, requires = "rotate")]
+    pub(crate) anyway: bool,
+    /// STUN server; may be repeated; replaces the default, Google's
+    #[arg(long, value_name = "URL")]
+    pub(crate) stun: Vec<String>,
+    /// Use no STUN server
+    #[arg(long, conflicts_with = "stun")]
+    pub(crate) no_stun: bool,
+    #[command(flatten)]
+    pub(crate) turn: TurnArgs,
+    #[command(flatten)]
+    pub(crate) tls: RelayTlsArgs,
+    /// Seconds to wait for the relay, and for each peer
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+impl IdArgs {
+    /// How its peers are reached, as this identity.
+    pub(crate) fn connect(&self) -> ConnectArgs {
+        ConnectArgs {
+            relay: self.relay.clone().unwrap_or_default(),
+            uuid: None,
+            identity: Some(self.identity.clone()),
+            known: self.known.clone(),
+            require_verified: true,
+            name: None,
+            channels: 1,
+            stun: self.stun.clone(),
+            no_stun: self.no_stun,
+            turn: self.turn.clone(),
+            tls: self.tls.clone(),
+            timeout: self.timeout,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -306,5 +375,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_shared_folder_is_for_this_computer_only_unless_told() {
+        let listen = |args: &[&str]| match Cli::try_parse_from(["crosspeer", "share"].iter().chain(args)) {
+            Ok(Cli {
+                command: Command::Share(share),
+                ..
+            }) => share.listen,
+            _ => unreachable!(),
+        };
+        assert!(listen(&[]).ip().is_loopback());
+        assert!(!listen(&["--listen", "0.0.0.0:8700"]).ip().is_loopback());
     }
 }

@@ -6,6 +6,7 @@ mod echo;
 mod failure;
 mod identity;
 mod intake;
+mod known;
 mod net;
 mod outlet;
 mod output;
@@ -14,6 +15,7 @@ mod receive;
 mod send;
 mod share;
 mod store;
+mod token;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -56,7 +58,7 @@ async fn run(cli: Cli, output: &Output) -> failure::Result<()> {
         Command::Receive(args) => receive::run(args, output).await,
         Command::Share(args) => share::run(args, output).await,
         Command::Ping(args) => ping::run(args, output).await,
-        Command::Id(args) => identity::run(&args, output),
+        Command::Id(args) => identity::run(&args, output).await,
         Command::Doctor(args) => doctor::run(args, output).await,
         Command::Relay(_) => Ok(()),
     }

@@ -2,10 +2,11 @@
 
 use crate::args::{ConnectArgs, RelayTlsArgs};
 use crate::failure::{Failure, Result};
-use crate::identity;
+use crate::known::Names;
 use crate::output::Output;
-use crosspeer::{Error, IceServer, RelayState};
-use crosspeer_native::{Config, PeerManager, RelayClient};
+use crate::token;
+use crosspeer::{Error, IceServer, PeerConnection, RelayState, State};
+use crosspeer_native::{Config, PeerManager, RelayClient, load_identity};
 use serde_json::json;
 use std::time::Duration;
 #[cfg(unix)]
@@ -14,12 +15,13 @@ use tokio::time::timeout;
 
 /// Bytes of the largest message where nothing large makes sense.
 const SMALL_MESSAGE: u64 = 1 << 20;
-/// Bytes of messages that strangers have begun, all together.
-const MEMORY_BUDGET: u64 = 16 << 20;
-/// Bytes of messages of one peer that wait here.
+/// Bytes of what strangers have begun and of what waits, all together. One peer that is behind may have 20 MiB wait.
+const MEMORY_BUDGET: u64 = 24 << 20;
+/// Bytes of messages of one peer that wait here, and where nothing large comes.
 const WAITING: usize = 1 << 20;
+const FEW_WAITING: usize = 256 << 10;
 /// Peers that may be connected at once without being called; each costs half a MiB.
-const MAX_CALLERS: usize = 64;
+const MAX_CALLERS: usize = 48;
 
 /// The longest that a command takes to deliver what it has sent when it ends.
 const CLOSE_TIME: Duration = Duration::from_secs(30);
@@ -37,7 +39,7 @@ pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool, max_message_byte
     let mut config = Config::default();
     config.name.clone_from(&args.name);
     config.uuid = args.uuid;
-    config.identity = identity::load(args.identity.as_deref())?;
+    config.identity = args.identity.as_ref().map(load_identity).transpose()?;
     config.require_verified = args.require_verified;
     config.channels = args.channels;
     config.connect_timeout = args.timeout;
@@ -47,6 +49,7 @@ pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool, max_message_byte
     config.max_connections = MAX_CALLERS;
     if max_message_bytes == SMALL_MESSAGE {
         config.lanes = 1..=1; // each takes memory, and nothing large comes
+        config.receive_buffer_bytes = FEW_WAITING;
     }
     config.memory_budget_bytes = MEMORY_BUDGET.max(max_message_bytes + (max_message_bytes >> 2));
     if args.no_stun || !args.stun.is_empty() {
@@ -55,6 +58,13 @@ pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool, max_message_byte
     config.ice_servers.extend(args.turn.servers());
     apply_tls(&mut config, &args.tls)?;
     Ok(PeerManager::join(&args.relay, config).await?)
+}
+
+impl Names {
+    /// Those that a command uses.
+    pub(crate) fn of(args: &ConnectArgs) -> Result<Self> {
+        Self::load(args.known.as_deref(), args.identity.as_deref())
+    }
 }
 
 /// Tells when the relay is lost and when it is back. Ends when it has gone for good, and says why.
@@ -112,6 +122,25 @@ pub(crate) async fn leave(peers: &PeerManager, interrupted: bool) {
     }
 }
 
+/// Tells when the connection has lost its path, and when it has another one; never ends.
+pub(crate) async fn tell_of_paths(connection: &PeerConnection, output: &Output) -> std::convert::Infallible {
+    let (mut seen, peer) = (connection.state(), connection.peer());
+    loop {
+        let state = connection.changed(seen).await;
+        match (seen, state) {
+            (_, State::Reconnecting) => output.detail(
+                json!({"type": "reconnecting", "peer": peer}),
+                "the path to the peer is lost; reconnecting …",
+            ),
+            (State::Reconnecting, State::Connected) => {
+                output.detail(json!({"type": "reconnected", "peer": peer}), "reconnected");
+            }
+            _ => {}
+        }
+        seen = state;
+    }
+}
+
 /// Ends on Ctrl-C, SIGTERM, or when the terminal goes.
 pub(crate) async fn interrupted() {
     #[cfg(unix)]
@@ -128,6 +157,7 @@ pub(crate) async fn interrupted() {
 
 fn apply_tls(config: &mut Config, args: &RelayTlsArgs) -> Result<()> {
     config.relay_headers.clone_from(&args.header);
+    config.token = token::for_relay(args.token.as_deref(), args.token_file.as_deref())?;
     config.tls.verify = !args.insecure;
     config.proxy = args.proxy.clone().unwrap_or_default();
     for path in &args.ca {

@@ -2,10 +2,10 @@
 
 use crate::args::PingArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::identity::shield;
+use crate::known::Names;
 use crate::net;
 use crate::output::Output;
-use crosspeer::{Message, PeerConnection};
+use crosspeer::{Error, Message, PeerConnection, State};
 use crosspeer_native::PeerManager;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -14,9 +14,12 @@ use uuid::Uuid;
 
 /// Sends `--count` messages, one at a time, and reports how long each took to come back.
 pub(crate) async fn run(args: PingArgs, output: &Output) -> Result<()> {
+    let (names, whom) = (Names::of(&args.connect)?, &args.whom);
+    let peer = names.find(&whom.peer)?;
+    let confirmed = names.check(peer, whom.name_it.as_ref(), whom.changed_id, output)?;
     let peers = net::join(&args.connect).await?;
     let result = tokio::select! {
-        result = ping(&peers, &args, output) => result,
+        result = ping(&peers, (peer, names, confirmed), &args, output) => result,
         () = net::interrupted() => Err(Failure::interrupted()),
     };
     net::leave(&peers, result.is_err()).await;
@@ -24,20 +27,28 @@ pub(crate) async fn run(args: PingArgs, output: &Output) -> Result<()> {
 }
 
 #[allow(clippy::disallowed_methods)] // measuring is what it is for
-async fn ping(peers: &PeerManager, args: &PingArgs, output: &Output) -> Result<()> {
+async fn ping(
+    peers: &PeerManager,
+    (peer, mut names, confirmed): (Uuid, Names, bool),
+    args: &PingArgs,
+    output: &Output,
+) -> Result<()> {
     let started = Instant::now();
-    let connection = peers.connect(args.peer).await?;
+    let connection = peers.connect(peer).await?;
     let setup = started.elapsed();
     output.detail(
-        json!({"type": "connected", "peer": args.peer, "ms": ms(setup), "crosspeer": connection.is_crosspeer(),
-               "verified": connection.is_verified()}),
+        json!({"type": "connected", "peer": peer, "ms": ms(setup), "crosspeer": connection.is_crosspeer(),
+               "verified": connection.is_verified(), "name": names.name_of(&connection)}),
         format_args!(
             "connected to {} ({}) in {} ms",
-            args.peer,
-            shield(&connection),
+            peer,
+            names.describe(&connection),
             ms(setup)
         ),
     );
+    if let Some(name) = &args.whom.name_it {
+        names.remember(&connection, name, confirmed, output)?;
+    }
     let mut trips = Vec::new();
     for number in 1..=args.count {
         let trip = round_trip(&connection, args).await?;
@@ -69,6 +80,13 @@ async fn round_trip(connection: &PeerConnection, args: &PingArgs) -> Result<Dura
     };
     match timeout(args.connect.timeout, trip).await {
         Ok(trip) => trip,
+        Err(_) if connection.state() == State::Reconnecting => {
+            let reason = format!(
+                "the path to the peer is lost, and no other was found within {:?}",
+                args.connect.timeout
+            );
+            Err(Error::ConnectionLost { reason }.into())
+        }
         Err(_) => {
             let message = format!(
                 "no echo within {:?}: is the peer one that sends messages back (`crosspeer echo`)?",

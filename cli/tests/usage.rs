@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{PEER, events, relay, run, stderr, stdout};
+use common::{PEER, Running, events, relay, run, stderr, stdout};
 
 #[test]
 fn wrong_usage_exits_with_2() {
@@ -25,6 +25,32 @@ fn wrong_usage_exits_with_2() {
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
+    }
+}
+
+/// An address of this computer that others have for it, if it has any. Nothing is sent.
+fn address_for_others() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback())
+}
+
+#[test]
+fn a_relay_is_for_this_computer_only_unless_told() {
+    for (more, is_open) in [(&[][..], false), (&["--host", "0.0.0.0"], true)] {
+        let mut relay = Running::start(&[&["relay", "--port", "0"], more].concat());
+        let port = loop {
+            let line = relay.line();
+            assert!(!line.is_empty(), "it ended");
+            if let Some((_, address)) = line.split_once("listening on ws://") {
+                break address.trim().rsplit(':').next().unwrap().parse::<u16>().unwrap();
+            }
+        };
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        match address_for_others() {
+            Some(ip) => assert_eq!(std::net::TcpStream::connect((ip, port)).is_ok(), is_open, "{ip}"),
+            None => println!("skipped: this computer has no address for others"),
+        }
     }
 }
 

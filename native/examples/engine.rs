@@ -89,6 +89,7 @@ async fn connect() -> (Side, Side) {
     let to = Receiver {
         send_buffer: 1 << 20,
         prompt: true,
+        quic: false,
     };
     a.rtc.execute(RtcCommand::Offer {
         channels: 1,

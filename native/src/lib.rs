@@ -42,9 +42,13 @@
 //! ```
 
 mod handle;
+mod hoard;
 mod identity;
+mod known;
+mod network;
 mod platform;
 mod proxy;
+mod quic;
 mod route;
 mod rtc;
 mod running;
@@ -54,10 +58,11 @@ mod tls;
 
 pub use crosspeer::{
     Config, Error, Fingerprint, IceServer, IceTransportPolicy, Identity, Message, PeerConnection, Proxy, Reconnect,
-    RelayState, Result, Stage, State, TlsOptions,
+    RelayState, Result, Stage, State, TlsOptions, Token,
 };
 pub use handle::{PeerManager, RelayClient};
 pub use identity::{fingerprint_of, generate_identity, load_identity};
+pub use known::{load_known_peers, update_known_peers};
 pub use platform::Native;
 pub use route::Route;
 pub use rtc::NativeRtc;

@@ -1,11 +1,12 @@
 //! What the common code's driver needs of a machine with tokio.
 
+use crate::network::Watch;
 use crate::rtc::{Certificate, NativeRtc};
 use crate::running::Running;
 use crate::socket::NativeSocket;
 use crosspeer::platform::{Events, Platform, RtcId, SocketId};
 use crosspeer::{Config, Fingerprint, Identity, Result};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use web_time::Instant;
@@ -18,6 +19,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub struct Native {
     runtime: Handle,
     running: Arc<Running>,
+    /// From the first relay socket on.
+    network: Arc<OnceLock<Watch>>,
     certificate: Option<Certificate>,
 }
 
@@ -29,6 +32,7 @@ impl Native {
         Self {
             runtime,
             running: Arc::default(),
+            network: Arc::default(),
             certificate: certificate.ok(),
         }
     }
@@ -41,6 +45,7 @@ impl Native {
         Ok(Self {
             runtime,
             running: Arc::default(),
+            network: Arc::default(),
             certificate: Some(Certificate::read(identity)?),
         })
     }
@@ -58,6 +63,7 @@ impl Platform for Native {
     type Rtc = NativeRtc;
     type Socket = NativeSocket;
     const PROMPT: bool = true;
+    const QUIC: bool = true;
 
     fn fingerprint(&self) -> Option<Fingerprint> {
         Some(self.certificate.as_ref()?.fingerprint)
@@ -84,6 +90,7 @@ impl Platform for Native {
     }
 
     fn open_socket(&self, id: SocketId, url: &str, config: &Config, events: Events) -> NativeSocket {
+        self.network.get_or_init(|| Watch::start(&self.runtime, events.clone()));
         NativeSocket::spawn(&self.runtime, id, url, config, events)
     }
 

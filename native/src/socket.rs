@@ -175,7 +175,8 @@ async fn run(url: &str, config: &Config, queued: mpsc::Receiver<String>, report:
 
 async fn open(url: &str, config: &Config) -> Result<WebSocketStream<MaybeTlsStream<BoxStream>>, End> {
     let target = Target::parse(url).map_err(Obstacle::permanent)?;
-    let (request, connector) = prepare(&target, config).map_err(Obstacle::permanent)?;
+    let (mut request, connector) = prepare(&target, config).map_err(Obstacle::permanent)?;
+    show_token(&mut request, config).await?;
     let via = Via::choose(&config.proxy, &target).map_err(Obstacle::permanent)?;
     let stream: BoxStream = match via {
         Some(via) => via.tunnel(&target, &config.tls).await?,
@@ -217,6 +218,26 @@ pub(crate) fn prepare(target: &Target, config: &Config) -> Result<(Request, Conn
         false => Connector::Plain,
     };
     Ok((request, connector))
+}
+
+/// Asks for the token, if there is to be one, and puts it where ProxyStore's relay looks for it.
+async fn show_token(request: &mut Request, config: &Config) -> Result<(), End> {
+    let given = |(name, _): &(String, String)| name.eq_ignore_ascii_case(AUTHORIZATION.as_str());
+    let Some(token) = config
+        .token
+        .as_ref()
+        .filter(|_| !config.relay_headers.iter().any(given))
+    else {
+        return Ok(());
+    };
+    let token = token.get().await;
+    let token = token.map_err(|why| End::because(format!("there is no token for it: {why}")))?;
+    // It is a secret, and is not repeated.
+    let header = HeaderValue::from_str(&format!("Bearer {token}"));
+    let mut header = header.map_err(|_| End::because("its token has characters that none may have"))?;
+    header.set_sensitive(true);
+    request.headers_mut().insert(AUTHORIZATION, header);
+    Ok(())
 }
 
 async fn read(

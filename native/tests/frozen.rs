@@ -21,6 +21,7 @@ fn config() -> Config {
     let mut config = Config::default();
     config.ice_servers.clear();
     config.dead_after = DEAD_AFTER;
+    config.session_timeout = Duration::ZERO; // what is tested is when a path is given up
     config
 }
 

@@ -115,12 +115,17 @@ impl Peer {
     }
 }
 
-async fn pair(lanes: u8) -> (Peer, Peer, [PeerConnection; 2]) {
+async fn relay() -> String {
     let mut config = RelayConfig::default();
     (config.host, config.port) = (Some("127.0.0.1".into()), 0);
     let server = Relay::bind(config).await.unwrap();
     let relay = format!("ws://{}", server.local_addr());
     tokio::spawn(server.serve(std::future::pending()));
+    relay
+}
+
+async fn pair(lanes: u8) -> (Peer, Peer, [PeerConnection; 2]) {
+    let relay = relay().await;
     let a = Peer::join(&relay, lanes..=lanes).await;
     let b = Peer::join(&relay, 1..=8).await;
     let ours = a.manager.connect(b.manager.uuid()).await.unwrap();
@@ -181,6 +186,36 @@ async fn many_lanes_carry_large_and_small_messages_in_order() {
         exchange(&connections, || {}).await;
         assert_eq!([a.platform.count(), b.platform.count()], [usize::from(lanes); 2]);
         close([a, b]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quic_carries_large_and_small_messages_in_order_by_itself() {
+    let relay = relay().await;
+    let join = async |quic: bool, channels: u16| {
+        let mut config = Config::default();
+        config.ice_servers.clear();
+        (config.quic, config.channels) = (quic, channels);
+        crosspeer_native::PeerManager::join(&relay, config).await.unwrap()
+    };
+    for (channels, [ours, theirs]) in [
+        (1, [true, true]),
+        (3, [true, true]),
+        (1, [true, false]),
+        (1, [false, true]),
+    ] {
+        let (a, b) = (join(ours, channels).await, join(theirs, 1).await);
+        let first = a.connect(b.uuid()).await.unwrap();
+        let connections = [first, b.accept().await.unwrap()];
+        exchange(&connections, || {}).await;
+        for connection in &connections {
+            let statistics = connection.statistics().await.unwrap();
+            assert_eq!(statistics.quic, ours && theirs);
+            assert!(!statistics.quic || statistics.lanes == 1);
+        }
+        for peer in [a, b] {
+            timeout(HANG, peer.close()).await.expect("an end").unwrap();
+        }
     }
 }
 

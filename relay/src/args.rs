@@ -1,13 +1,15 @@
 //! The program: arguments, signals, and a line about its clients now and then.
 
-use crate::config::{Level, RelayConfig, RelayError};
+use crate::accounts::Rates;
+use crate::config::{AuthConfig, Level, RelayConfig, RelayError};
 use crate::files::raise_file_limit;
 use crate::hub::Hub;
 use crate::logging;
-use crate::server::Relay;
-use std::path::PathBuf;
+use crate::server::{Relay, Reload};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tracing::info;
+use tracing::{error, info};
 
 /// What the program is told. Each overrides the configuration file's key of that name.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -28,8 +30,49 @@ pub struct RelayArgs {
     pub max_message_bytes: Option<usize>,
     /// Take only pages of this origin, such as `https://page.example`; may be repeated [default: all]. Programs other than
     /// browsers have none and are taken.
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", alias = "allow-origin")]
     pub origin: Vec<String>,
+    /// Take only clients with a token of this file, which holds their hashes [default: everyone].
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jwks", "auth_url"])]
+    pub tokens: Option<PathBuf>,
+    /// Take only clients with a token (JWT) that a key of this JWKS file has signed.
+    #[arg(long, value_name = "FILE", conflicts_with = "auth_url")]
+    pub jwks: Option<PathBuf>,
+    /// Who must have issued a JWT: its `iss` [default: anyone who has a key].
+    #[arg(long, value_name = "TEXT", requires = "jwks")]
+    pub jwt_issuer: Option<String>,
+    /// For whom a JWT must be: its `aud` [default: not looked at].
+    #[arg(long, value_name = "TEXT", requires = "jwks")]
+    pub jwt_audience: Option<String>,
+    /// Take only clients whose token this web service accepts.
+    #[arg(long, value_name = "URL")]
+    pub auth_url: Option<String>,
+    /// What the clients of one address may use together, such as `connections=100,registrations=10,messages=50,bytes=500000`
+    /// (all but connections: for each second) [default: no limits].
+    #[arg(long, value_name = "LIMITS")]
+    pub per_address: Option<Rates>,
+    /// The same for the clients with one token.
+    #[arg(long, value_name = "LIMITS")]
+    pub per_token: Option<Rates>,
+    /// Serve /metrics (Prometheus), /healthz and /readyz here, such as 127.0.0.1:9700 [default: nowhere].
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Act as one relay with all others that name the same NATS, such as nats://user:password@host:4222 or tls://host; may be
+    /// repeated for further servers of it [default: alone].
+    #[arg(long, value_name = "URL")]
+    pub cluster: Vec<String>,
+    /// Credentials for NATS (.creds).
+    #[arg(long, value_name = "FILE")]
+    pub cluster_creds: Option<PathBuf>,
+    /// File with the seed of an nkey for NATS.
+    #[arg(long, value_name = "FILE")]
+    pub cluster_nkey: Option<PathBuf>,
+    /// Further root certificate (PEM) to trust for NATS over TLS, which it makes a must.
+    #[arg(long, value_name = "FILE")]
+    pub cluster_ca: Option<PathBuf>,
+    /// Seconds over which clients are sent away at the end, for rolling restarts [default: 0, at once].
+    #[arg(long, value_name = "SECONDS")]
+    pub drain: Option<u64>,
     /// Certificate chain (PEM); makes this a wss:// relay.
     #[arg(long, value_name = "FILE")]
     pub certfile: Option<PathBuf>,
@@ -47,13 +90,14 @@ pub struct RelayArgs {
     pub json_logs: bool,
 }
 
-/// Runs a relay until SIGTERM or SIGINT, then closes its clients and returns.
+/// Runs a relay until SIGTERM or SIGINT, then closes its clients and returns. On SIGHUP it reads its certificate and its
+/// tokens again.
 ///
 /// # Errors
 /// As [`Relay::bind`]; also when the configuration file or the log's directory cannot be used.
 pub async fn run(args: RelayArgs) -> Result<(), RelayError> {
     let json = args.json_logs;
-    let config = args.into_config()?;
+    let config = args.clone().into_config()?;
     logging::start(&config.logging, json)?;
     raise_file_limit();
     let (interval, limit) = (
@@ -61,11 +105,14 @@ pub async fn run(args: RelayArgs) -> Result<(), RelayError> {
         config.logging.current_client_limit,
     );
     let stop = stop_signal().map_err(RelayError::Signals)?;
+    let hangups = hangups().map_err(RelayError::Signals)?;
     let relay = Relay::bind(config).await?;
     let hub = relay.hub().clone();
+    let reload = relay.reloader();
     tokio::select! {
         () = relay.serve(stop) => {}
         () = report(&hub, interval, limit) => {}
+        () = hear(hangups, &reload, &args) => {}
     }
     info!("stopped");
     Ok(())
@@ -77,11 +124,25 @@ impl RelayArgs {
             Some(path) => RelayConfig::from_file(path)?,
             None => RelayConfig::default(),
         };
+        if let Some(auth) = self.auth() {
+            config.auth = auth;
+        }
         let here = self.config.is_none().then(|| "localhost".to_owned());
         config.host = self.host.or(config.host).or(here);
         if !self.origin.is_empty() {
             config.origins = self.origin;
         }
+        config.per_address = self.per_address.unwrap_or(config.per_address);
+        config.per_token = self.per_token.unwrap_or(config.per_token);
+        config.metrics = self.metrics.or(config.metrics);
+        let cluster = &mut config.cluster;
+        if !self.cluster.is_empty() {
+            cluster.servers = self.cluster;
+        }
+        cluster.credentials = self.cluster_creds.or(cluster.credentials.take());
+        cluster.nkey = self.cluster_nkey.or(cluster.nkey.take());
+        cluster.ca = self.cluster_ca.or(cluster.ca.take());
+        config.drain_seconds = self.drain.unwrap_or(config.drain_seconds);
         config.port = self.port.unwrap_or(config.port);
         config.max_message_bytes = self.max_message_bytes.or(config.max_message_bytes);
         config.certfile = self.certfile.or(config.certfile);
@@ -91,6 +152,69 @@ impl RelayArgs {
         config.validate()?;
         Ok(config)
     }
+
+    /// Who judges tokens, if the command line says it.
+    fn auth(&self) -> Option<AuthConfig> {
+        let file = |path: &Path| path.to_string_lossy().into_owned();
+        let (method, settings) = match (&self.tokens, &self.jwks, &self.auth_url) {
+            (Some(path), ..) => ("tokens", vec![("file", Some(file(path)))]),
+            (_, Some(path), _) => (
+                "jwt",
+                vec![
+                    ("file", Some(file(path))),
+                    ("issuer", self.jwt_issuer.clone()),
+                    ("audience", self.jwt_audience.clone()),
+                ],
+            ),
+            (.., Some(url)) => ("http", vec![("url", Some(url.clone()))]),
+            _ => return None,
+        };
+        let given = settings
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), toml::Value::String(value?))));
+        Some(AuthConfig {
+            method: Some(method.to_owned()),
+            kwargs: given.collect(),
+        })
+    }
+}
+
+/// Reads files again whenever the process is told to, for ever.
+async fn hear(mut hangups: Hangups, reload: &Reload, args: &RelayArgs) {
+    while hangups.recv().await.is_some() {
+        let read = args.clone().into_config().and_then(|config| reload.reload(&config));
+        match read {
+            Ok(()) => info!("certificate and tokens were read again"),
+            Err(failure) => error!("nothing was changed: {failure}"),
+        }
+    }
+    std::future::pending().await
+}
+
+#[cfg(unix)]
+type Hangups = tokio::signal::unix::Signal;
+
+/// SIGHUP. Registered before anything is served: until then it would end the process.
+#[cfg(unix)]
+fn hangups() -> std::io::Result<Hangups> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::hangup())
+}
+
+/// There is no such signal.
+#[cfg(not(unix))]
+struct Hangups;
+
+#[cfg(not(unix))]
+impl Hangups {
+    async fn recv(&mut self) -> Option<()> {
+        None
+    }
+}
+
+#[cfg(not(unix))]
+fn hangups() -> std::io::Result<Hangups> {
+    Ok(Hangups)
 }
 
 /// Says who is there, for ever.

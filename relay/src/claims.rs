@@ -3,19 +3,34 @@
 //! A client may come with `resume=…` in its URL's query, a secret of its own choice that it says again whenever it comes
 //! back. Those without one, as ProxyStore's, are replaced by whoever comes next.
 
+use crate::access::{Grant, said};
 use crosspeer::relay::ConnId;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 /// How long the present owner has to answer a ping.
 pub(crate) const ANSWER: Duration = Duration::from_secs(1);
+/// Why a client may not have a UUID.
+pub(crate) const TAKEN: &str = "This UUID is registered by another client, which answers.";
 /// Bytes of the longest secret; longer ones do not count.
 const MAX_SECRET: usize = 128;
 
-/// The secrets that clients came with.
+/// What a client came with.
 #[derive(Debug, Default)]
-pub(crate) struct Claims(HashMap<ConnId, Secret>);
+pub(crate) struct Rights {
+    /// Whether it has the key of the reserved UUID.
+    pub(crate) owner: bool,
+    pub(crate) secret: Option<Secret>,
+    /// What its token lets it do; anything, where none is wanted.
+    pub(crate) grant: Option<Arc<Grant>>,
+}
+
+/// What clients came with, of those that came with something.
+#[derive(Debug, Default)]
+pub(crate) struct Claims(HashMap<ConnId, Rights>);
 
 /// Never shown.
 pub(crate) struct Secret(String);
@@ -40,24 +55,44 @@ impl Secret {
     }
 }
 
-/// What a request's query says behind `key=`, as it stands there.
-pub(crate) fn said<'a>(query: Option<&'a str>, key: &str) -> Option<&'a str> {
-    query?.split('&').find_map(|pair| pair.strip_prefix(key))
-}
-
 impl Claims {
-    pub(crate) fn put(&mut self, conn: ConnId, secret: Option<Secret>) {
-        self.0.extend(secret.map(|secret| (conn, secret)));
+    pub(crate) fn put(&mut self, conn: ConnId, rights: Rights) {
+        if rights.owner || rights.secret.is_some() || rights.grant.is_some() {
+            self.0.insert(conn, rights);
+        }
     }
 
     pub(crate) fn remove(&mut self, conn: ConnId) {
         self.0.remove(&conn);
     }
 
+    pub(crate) fn is_owner(&self, conn: ConnId) -> bool {
+        self.0.get(&conn).is_some_and(|rights| rights.owner)
+    }
+
+    pub(crate) fn grant(&self, conn: ConnId) -> Option<&Arc<Grant>> {
+        self.0.get(&conn)?.grant.as_ref()
+    }
+
+    /// Everyone who has a grant.
+    pub(crate) fn grants(&self) -> impl Iterator<Item = (ConnId, &Arc<Grant>)> {
+        self.0
+            .iter()
+            .filter_map(|(conn, rights)| Some((*conn, rights.grant.as_ref()?)))
+    }
+
+    /// What this client's secret hashes to for a UUID, for other nodes to compare.
+    pub(crate) fn secret_hash(&self, conn: ConnId, uuid: Uuid) -> Option<Uuid> {
+        let Secret(secret) = self.0.get(&conn)?.secret.as_ref()?;
+        let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+        hash.update(uuid.as_bytes());
+        hash.update(secret.as_bytes());
+        Uuid::from_slice(hash.finish().as_ref().get(..16)?).ok()
+    }
+
     /// Whether this client has what the other one had, which had something.
     pub(crate) fn may_replace(&self, newcomer: ConnId, present: ConnId) -> bool {
-        self.0
-            .get(&present)
-            .is_none_or(|secret| self.0.get(&newcomer) == Some(secret))
+        let secret = |conn| self.0.get(&conn).and_then(|rights| rights.secret.as_ref());
+        secret(present).is_none_or(|known| secret(newcomer) == Some(known))
     }
 }

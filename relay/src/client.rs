@@ -1,10 +1,9 @@
 //! One client's socket: what it says goes to the hub, what is in its mailbox goes out.
 
-use crate::claims::Secret;
-use crate::config::Limits;
-use crate::hub::Hub;
+use crate::access::Applicant;
+use crate::claims::{Rights, Secret};
+use crate::hub::{Hub, Places};
 use crate::mailbox::{Mail, Mailbox};
-use crate::strangers::Stranger;
 use crosspeer::relay::{ConnId, close_code};
 use futures_util::future::{self, Either};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -12,12 +11,16 @@ use futures_util::{SinkExt, StreamExt};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_tungstenite::tungstenite::{Bytes, Error};
 use tracing::debug;
+
+/// No token is waited for longer: a timer's reach.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// How a client's sending side ended.
 enum End {
@@ -27,34 +30,76 @@ enum End {
     Refused(u16, &'static str),
 }
 
-/// Serves a client until it is gone.
-pub(crate) async fn serve<S>(
-    hub: Hub,
-    socket: WebSocketStream<S>,
-    remote: Option<SocketAddr>,
-    stranger: Option<Stranger>,
-    (owner, secret): (bool, Option<Secret>),
-) where
+/// A router in front of a [`Hub`] puts this into a WebSocket request's extensions to refuse it: the client is closed with
+/// 4001 and this reason, and knows that trying again is of no use. An HTTP status would be hidden from pages.
+#[derive(Debug, Clone, Copy)]
+pub struct Unauthorized(
+    /// The close reason, at most 123 bytes.
+    pub &'static str,
+);
+
+/// A client that comes, by its request.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) remote: Option<SocketAddr>,
+    /// Whether it must not come in, whatever it shows.
+    pub(crate) refused: Option<Unauthorized>,
+    pub(crate) owner: bool,
+    pub(crate) secret: Option<Secret>,
+    pub(crate) applicant: Applicant,
+}
+
+/// Looks at what a client shows, and serves it until it is gone.
+pub(crate) async fn welcome<S>(hub: Hub, socket: WebSocketStream<S>, arrival: Arrival, mut places: Places)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (conn, mailbox) = hub.on_open(owner, secret);
+    if let Some(Unauthorized(reason)) = arrival.refused {
+        return turn_away(&hub, socket, (close_code::UNAUTHORIZED, reason)).await;
+    }
+    let grant = match hub.judge(&arrival.applicant).await {
+        Ok(grant) => grant,
+        Err(refusal) => return turn_away(&hub, socket, refusal.close()).await,
+    };
+    if let Some(grant) = &grant {
+        match hub.seat(grant) {
+            Ok(seat) => places.token = seat,
+            Err(reason) => return turn_away(&hub, socket, (close_code::POLICY, reason)).await,
+        }
+    }
+    let rights = Rights {
+        owner: arrival.owner,
+        secret: arrival.secret,
+        grant,
+    };
+    serve(hub, socket, arrival.remote, places, rights).await;
+}
+
+/// Serves a client until it is gone.
+async fn serve<S>(hub: Hub, socket: WebSocketStream<S>, remote: Option<SocketAddr>, places: Places, rights: Rights)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let lasts = rights.grant.as_ref().and_then(|grant| grant.lasts());
+    let (conn, mailbox) = hub.on_open(rights);
     debug!(conn = conn.0, ?remote, "connected");
     let heard = AtomicBool::new(true);
     tokio::select! {
-        () = talk(&hub, conn, &mailbox, socket, &heard, stranger) => {}
-        () = watch(&hub, conn, &mailbox, &heard) => {}
+        () = talk(&hub, conn, &mailbox, socket, &heard, places) => {}
+        () = watch(&hub, conn, &mailbox, &heard, lasts) => {}
     }
     hub.on_close(conn);
     debug!(conn = conn.0, "disconnected");
 }
 
-/// Closes a client that must not come in, with 4001.
-pub(crate) async fn turn_away<S>(limits: &Limits, mut socket: WebSocketStream<S>, reason: &'static str)
+/// Closes a client that must not come in.
+async fn turn_away<S>(hub: &Hub, mut socket: WebSocketStream<S>, (code, reason): (u16, &'static str))
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    hub.metrics().closed(code);
     let frame = CloseFrame {
-        code: close_code::UNAUTHORIZED.into(),
+        code: code.into(),
         reason: reason.into(),
     };
     let closing = async {
@@ -62,7 +107,7 @@ where
             while let Some(Ok(_)) = socket.next().await {}
         }
     };
-    let _ = timeout(limits.close_timeout, closing).await;
+    let _ = timeout(hub.limits().close_timeout, closing).await;
 }
 
 /// Reads and writes until both are done.
@@ -72,13 +117,13 @@ async fn talk<S>(
     mailbox: &Mailbox,
     socket: WebSocketStream<S>,
     heard: &AtomicBool,
-    stranger: Option<Stranger>,
+    places: Places,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut sink, mut stream) = socket.split();
     let refused = {
-        let reading = pin!(read(hub, (conn, mailbox), &mut stream, heard, stranger));
+        let reading = pin!(read(hub, (conn, mailbox), &mut stream, heard, places));
         let writing = pin!(write(mailbox, &mut sink));
         match future::select(reading, writing).await {
             Either::Left((End::Gone, _)) => false,
@@ -103,7 +148,7 @@ async fn read<S>(
     (conn, mailbox): (ConnId, &Mailbox),
     stream: &mut SplitStream<WebSocketStream<S>>,
     heard: &AtomicBool,
-    mut stranger: Option<Stranger>,
+    mut places: Places,
 ) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -113,8 +158,10 @@ where
         mailbox.hear();
         match message {
             Ok(Message::Text(text)) => {
-                hub.on_text(conn, &text).await;
-                stranger = stranger.filter(|_| !hub.knows(conn));
+                if let Err(reason) = hub.on_text(conn, &text, &places).await {
+                    return End::Refused(close_code::POLICY, reason);
+                }
+                places.stranger = places.stranger.take().filter(|_| !hub.knows(conn));
                 heard.store(true, Ordering::Relaxed); // it was held back; its pongs wait behind this
             }
             Ok(Message::Binary(_)) => hub.on_binary(conn),
@@ -164,13 +211,22 @@ where
 }
 
 /// Ends when the client has to be given up: some time after its mailbox was closed, by whom ever, if need be by this.
-async fn watch(hub: &Hub, conn: ConnId, mailbox: &Mailbox, heard: &AtomicBool) {
+async fn watch(hub: &Hub, conn: ConnId, mailbox: &Mailbox, heard: &AtomicBool, lasts: Option<Duration>) {
     tokio::select! {
+        () = expiry(lasts) => hub.close(conn, close_code::POLICY, "The token has expired."),
         () = mailbox.closed() => {}
         () = anonymity(hub, conn) => hub.close(conn, close_code::POLICY, "No registration came in time."),
         () = silence(hub, mailbox, heard) => hub.close(conn, close_code::INTERNAL_ERROR, "keepalive ping timeout"),
     }
     sleep(hub.limits().close_timeout).await;
+}
+
+/// Ends when the client's token does.
+async fn expiry(lasts: Option<Duration>) {
+    match lasts {
+        Some(time) => sleep(time.min(LONGEST)).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Ends when the client's time to register is over and it has not.

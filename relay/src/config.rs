@@ -1,11 +1,15 @@
 //! What can be set, and the configuration file, which is ProxyStore's `relay.toml`.
 
+use crate::accounts::Rates;
 use crosspeer::relay::MAX_FRAME_BYTES;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Who may judge tokens: the names of [`AuthConfig::method`].
+pub(crate) const METHODS: [&str; 3] = ["tokens", "jwt", "http"];
 
 /// Why a relay could not start.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,16 @@ pub struct RelayConfig {
     /// The origins (`https://page.example`) whose pages may connect. Default none: any page's visitor is a client. Programs
     /// other than browsers do not say where they are from, and are let in.
     pub origins: Vec<String>,
+    /// What the clients of one address may use together. Default: as much as they want.
+    pub per_address: Rates,
+    /// What the clients with one token (of one `sub`) may use together. Default: as much as they want.
+    pub per_token: Rates,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served, for the operator only. Default: nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// Other nodes that act as one relay with this one. Default: it is alone.
+    pub cluster: ClusterConfig,
+    /// Seconds over which clients are sent away at shutdown, so that they do not all come to other nodes at once. Default 0.
+    pub drain_seconds: u64,
     /// What the file cannot set.
     #[serde(skip)]
     pub limits: Limits,
@@ -74,6 +88,11 @@ impl Default for RelayConfig {
             logging: LoggingConfig::default(),
             max_message_bytes: None,
             origins: Vec::new(),
+            per_address: Rates::default(),
+            per_token: Rates::default(),
+            metrics: None,
+            cluster: ClusterConfig::default(),
+            drain_seconds: 0,
             limits: Limits::default(),
         }
     }
@@ -84,10 +103,27 @@ impl Default for RelayConfig {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AuthConfig {
-    /// The method's name. Only none is supported yet.
+    /// Who judges the tokens of clients. `tokens`: a file of hashed tokens; `jwt`: the keys of a JWKS file; `http`: a web
+    /// service. Default: nobody, everyone may register.
     pub method: Option<String>,
-    /// The method's own settings.
+    /// The method's own settings. `tokens`: `file`. `jwt`: `file`, and what tokens must say, `issuer` and `audience`.
+    /// `http`: `url`.
     pub kwargs: BTreeMap<String, toml::Value>,
+}
+
+/// What joins many nodes to one relay: NATS.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ClusterConfig {
+    /// URLs of the NATS servers, any of which will do: `nats://user:password@host:4222`, `tls://host`. Default none.
+    pub servers: Vec<String>,
+    /// A file with credentials (`.creds`, JWT and seed). Default none.
+    pub credentials: Option<PathBuf>,
+    /// A file with the seed of an nkey. Default none.
+    pub nkey: Option<PathBuf>,
+    /// A PEM file with further roots to trust for TLS, which it makes a must. Default none.
+    pub ca: Option<PathBuf>,
 }
 
 /// What is logged, and where. The other names of some keys are those in ProxyStore's documentation.
@@ -235,7 +271,10 @@ impl RelayConfig {
                     method: Some(method), ..
                 },
                 ..
-            } => format!("auth.method {method:?} is not supported yet: leave it out to let everyone register"),
+            } if !METHODS.contains(&method.as_str()) => format!(
+                "auth.method {method:?} is not supported: use {}, or leave it out to let everyone register",
+                METHODS.join(", ")
+            ),
             Self {
                 certfile: None,
                 keyfile: Some(_),
@@ -358,7 +397,7 @@ mod tests {
         let config = parse("[auth]\nmethod = \"globus\"").expect("parses");
         let error = config.validate().expect_err("not supported").to_string();
         assert!(
-            error.contains("globus") && error.contains("not supported yet"),
+            error.contains("globus") && error.contains("not supported: use tokens, jwt, http"),
             "{error}"
         );
     }

@@ -1,14 +1,17 @@
 //! The HTTP side: the WebSocket handshake, `/healthz`, and an explanation for everybody else.
 
+use crate::access::{Applicant, PROTOCOL, credential, offers_protocol};
 use crate::claims::Secret;
-use crate::client;
+use crate::client::{self, Arrival, Unauthorized};
 use crate::hub::Hub;
+use crate::metrics::{Now, OPENMETRICS};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_TYPE, ORIGIN, UPGRADE};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::{CONTENT_TYPE, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use tokio_tungstenite::WebSocketStream;
@@ -22,18 +25,11 @@ const READ_BUFFER: usize = 4096;
 /// Bytes that are gathered before they are written, if more is to be written.
 const WRITE_BUFFER: usize = 16 << 10;
 
-/// A router in front of a [`Hub`] puts this into a WebSocket request's extensions to refuse it: the client is closed with
-/// 4001 and this reason, and knows that trying again is of no use. An HTTP status would be hidden from pages.
-#[derive(Debug, Clone, Copy)]
-pub struct Unauthorized(
-    /// The close reason, at most 123 bytes.
-    pub &'static str,
-);
-
 impl Hub {
     /// Routes for a server of your own: merge it, nest it, or use it as a fallback.
     ///
-    /// At any path, a WebSocket request becomes a client, `GET …/healthz` says how it goes, and anything else is 426.
+    /// At any path, a WebSocket request becomes a client, `GET …/healthz` says how it goes, `GET …/readyz` whether clients
+    /// are taken, and anything else is 426.
     pub fn router(&self) -> Router {
         Router::new().fallback(route).with_state(self.clone())
     }
@@ -50,6 +46,8 @@ pub(crate) fn answer(hub: &Hub, request: Request, remote: Option<SocketAddr>) ->
         upgrade(hub, request, remote)
     } else if *request.method() == Method::GET && request.uri().path().ends_with("/healthz") {
         health(hub)
+    } else if *request.method() == Method::GET && request.uri().path().ends_with("/readyz") {
+        readiness(hub)
     } else {
         let text =
             "This is a crosspeer relay: connect with a WebSocket (ws:// or wss://). GET /healthz says how it goes.\n";
@@ -62,6 +60,78 @@ fn is_websocket(headers: &HeaderMap) -> bool {
     upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
 }
 
+fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Response {
+    let places = match hub.admit(remote.map(|remote| remote.ip())) {
+        Ok(places) => places,
+        Err(reason) => return (StatusCode::TOO_MANY_REQUESTS, format!("{reason}\n")).into_response(),
+    };
+    let mut response = match create_response_with_body(&request, Body::empty) {
+        Ok(response) => response,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    };
+    if offers_protocol(request.headers()) {
+        let headers = response.headers_mut();
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    }
+    let upgraded = hyper::upgrade::on(&mut request);
+    let arrival = arrival(hub, &mut request, remote);
+    let hub = hub.clone();
+    tokio::spawn(async move {
+        match upgraded.await {
+            Ok(io) => {
+                let config = websocket_config(hub.max_message());
+                let socket = WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
+                client::welcome(hub, socket, arrival, places).await;
+            }
+            Err(error) => debug!(?remote, "the connection broke during the WebSocket handshake: {error}"),
+        }
+    });
+    response
+}
+
+/// Who comes, by its request.
+fn arrival(hub: &Hub, request: &mut Request, remote: Option<SocketAddr>) -> Arrival {
+    let refused = request.extensions_mut().remove::<Unauthorized>();
+    let (headers, query) = (request.headers(), request.uri().query());
+    let origin = headers
+        .get(ORIGIN)
+        .map(|origin| origin.to_str().unwrap_or_default().to_owned());
+    let foreign = origin.as_ref().is_some_and(|origin| !hub.takes(origin));
+    Arrival {
+        remote,
+        refused: refused.or(foreign.then_some(Unauthorized(FOREIGN))),
+        owner: hub.is_owner(query),
+        secret: Secret::of(query),
+        applicant: Applicant {
+            token: credential(headers, query),
+            address: remote.map(|remote| remote.ip()),
+            origin,
+        },
+    }
+}
+
+/// `/metrics`, `/healthz`, `/readyz`.
+pub(crate) fn operators(hub: &Hub) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|State(hub): State<Hub>| async move { health(&hub) }))
+        .route("/readyz", get(|State(hub): State<Hub>| async move { readiness(&hub) }))
+        .with_state(hub.clone())
+}
+
+async fn metrics(State(hub): State<Hub>) -> Response {
+    let (nodes, up) = hub.cluster_state();
+    let now = Now {
+        counts: hub.counts(),
+        clients: hub.registered(),
+        ready: hub.is_ready(),
+        nodes,
+        up,
+    };
+    ([(CONTENT_TYPE, OPENMETRICS)], hub.metrics().text(&now)).into_response()
+}
+
+/// The process is alive.
 fn health(hub: &Hub) -> Response {
     let body = serde_json::json!({
         "status": "ok",
@@ -71,42 +141,12 @@ fn health(hub: &Hub) -> Response {
     ([(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Response {
-    let stranger = remote.map(|remote| hub.admit(remote.ip()));
-    let Some(stranger) = stranger.map_or(Some(None), |admitted| admitted.map(Some)) else {
-        let text = "Too many connections from this address have not registered.\n";
-        return (StatusCode::TOO_MANY_REQUESTS, text).into_response();
-    };
-    let response = match create_response_with_body(&request, Body::empty) {
-        Ok(response) => response,
-        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
-    };
-    let upgraded = hyper::upgrade::on(&mut request);
-    let query = request.uri().query();
-    let rights = (hub.is_owner(query), Secret::of(query));
-    let hub = hub.clone();
-    let origin = request
-        .headers()
-        .get(ORIGIN)
-        .map(|origin| origin.to_str().unwrap_or_default());
-    let foreign = origin
-        .is_some_and(|origin| !hub.takes(origin))
-        .then_some(Unauthorized(FOREIGN));
-    let refused = request.extensions_mut().remove::<Unauthorized>().or(foreign);
-    tokio::spawn(async move {
-        match upgraded.await {
-            Ok(io) => {
-                let config = websocket_config(hub.max_message());
-                let socket = WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
-                match refused {
-                    Some(Unauthorized(reason)) => client::turn_away(hub.limits(), socket, reason).await,
-                    None => client::serve(hub, socket, remote, stranger, rights).await,
-                }
-            }
-            Err(error) => debug!(?remote, "the connection broke during the WebSocket handshake: {error}"),
-        }
-    });
-    response
+/// 200 while new clients are welcome; 503 while it shuts down or is cut off from its cluster.
+fn readiness(hub: &Hub) -> Response {
+    match hub.is_ready() {
+        true => (StatusCode::OK, "ready\n").into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response(),
+    }
 }
 
 fn websocket_config(max_message: usize) -> WebSocketConfig {

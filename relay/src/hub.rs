@@ -1,20 +1,31 @@
 //! All clients of one relay: the switchboard, and a mailbox for each socket.
 
-use crate::claims::{self, Claims, Secret, said};
-use crate::config::{Limits, RelayConfig};
+mod traffic;
+
+use crate::access::{Applicant, Authority, Grant, Refusal, said, share_room};
+use crate::accounts::{self, Accounts, Seat};
+use crate::claims::{Claims, Rights};
+use crate::cluster::{Cluster, Window};
+use crate::config::{Limits, RelayConfig, RelayError};
 use crate::mailbox::Mailbox;
-use crate::strangers::{Stranger, Strangers};
-use crosspeer::relay::{ConnId, Incoming, MAX_FRAME_BYTES, Switchboard, SwitchboardOutput, close_code};
-use std::collections::{HashMap, HashSet};
+use crate::metrics::Metrics;
+use crate::strangers::{Stranger, Strangers, site};
+use crosspeer::relay::{ConnId, Counts, MAX_FRAME_BYTES, Switchboard, SwitchboardOutput, close_code};
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
 use subtle::ConstantTimeEq;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 const RESERVED: &str = "This UUID belongs to the relay's owner.";
-const TAKEN: &str = "This UUID is registered by another client, which answers.";
 const SHUTTING_DOWN: &str = "The relay is shutting down.";
+const REVOKED: &str = "This token is no longer valid.";
+const CROWDED: &str = "Too many connections from this address have not registered.";
+/// Between two groups of clients that are sent away while draining.
+const DRAIN_STEP: Duration = Duration::from_millis(50);
 
 /// A relay without a server of its own. Cheap to clone.
 ///
@@ -32,6 +43,41 @@ struct Shared {
     state: Mutex<Inner>,
     gone: Notify,
     strangers: Strangers,
+    addresses: Accounts<IpAddr>,
+    tokens: Accounts<String>,
+    authority: RwLock<Arc<Authority>>,
+    metrics: Metrics,
+    drain: Duration,
+    cluster: OnceLock<(Arc<Cluster>, JoinHandle<()>)>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some((_, task)) = self.cluster.get() {
+            task.abort();
+        }
+    }
+}
+
+/// A hub that does not keep it alive.
+#[derive(Debug, Clone)]
+pub(crate) struct WeakHub(Weak<Shared>);
+
+impl WeakHub {
+    pub(crate) fn upgrade(&self) -> Option<Hub> {
+        self.0.upgrade().map(Hub)
+    }
+}
+
+/// What a connection takes of what is shared, until it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// While it has not registered.
+    pub(crate) stranger: Option<Stranger>,
+    pub(crate) address: Option<Seat>,
+    pub(crate) token: Option<Seat>,
+    /// To other nodes.
+    pub(crate) window: Window,
 }
 
 #[derive(Debug, Default)]
@@ -42,17 +88,32 @@ struct Inner {
     closing: bool,
     /// A UUID that is registered by one owner only, and the key that shows it is the owner.
     reserved: Option<(Uuid, String)>,
-    /// With which secrets clients came.
+    /// What clients came with.
     claims: Claims,
-    /// Who came with the key.
-    owners: HashSet<ConnId>,
+    /// Clients that other nodes reach: dropping one ends that.
+    deliveries: HashMap<ConnId, oneshot::Sender<()>>,
+}
+
+/// What is left to do once the switchboard has been told something.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    /// A client whose mailbox is full now.
+    full: Option<(ConnId, Arc<Mailbox>)>,
+    /// Whether a message was passed on.
+    forwarded: bool,
+    /// A message for a peer that this node has not.
+    elsewhere: Option<(Uuid, String)>,
 }
 
 impl Hub {
-    /// A relay with this configuration's limits; what concerns a server of its own (addresses, TLS, logs) is not used.
-    pub fn new(config: &RelayConfig) -> Self {
+    /// A relay with this configuration's limits and tokens; what concerns a server of its own (addresses, TLS, logs) is not
+    /// used.
+    ///
+    /// # Errors
+    /// What judges tokens cannot be read.
+    pub fn new(config: &RelayConfig) -> Result<Self, RelayError> {
         let max_message = config.max_message();
-        Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Shared {
             limits: config.limits.clone(),
             origins: config.origins.clone(),
             max_message,
@@ -63,7 +124,13 @@ impl Hub {
             state: Mutex::default(),
             gone: Notify::new(),
             strangers: Strangers::default(),
-        }))
+            addresses: Accounts::new(config.per_address, &accounts::ADDRESS),
+            tokens: Accounts::new(config.per_token, &accounts::TOKEN),
+            authority: RwLock::new(Arc::new(Authority::load(&config.auth)?)),
+            metrics: Metrics::default(),
+            drain: Duration::from_secs(config.drain_seconds),
+            cluster: OnceLock::new(),
+        })))
     }
 
     /// From now on only clients whose URL has `key=…` with this key (URL-safe characters only) in its query may register
@@ -88,10 +155,11 @@ impl Hub {
     }
 
     /// Closes every client with 1001, takes no more, and waits until they are gone, but no longer than
-    /// [`Limits::close_timeout`].
+    /// [`Limits::close_timeout`]; before that, over the time for draining, more and more of them.
     pub async fn shut_down(&self) {
         self.lock().closing = true;
-        self.tell(|board| board.close_all(close_code::GOING_AWAY, SHUTTING_DOWN));
+        self.drain().await;
+        self.tell(|inner| inner.board.close_all(close_code::GOING_AWAY, SHUTTING_DOWN));
         let all_gone = async {
             loop {
                 let gone = self.0.gone.notified(); // hears of whoever goes from here on
@@ -104,9 +172,120 @@ impl Hub {
         let _ = tokio::time::timeout(self.0.limits.close_timeout, all_gone).await;
     }
 
+    /// Sends clients away in equal steps. They come in no order, so that neighbours do not go together.
+    async fn drain(&self) {
+        let mut conns: Vec<ConnId> = self.lock().mailboxes.keys().copied().collect();
+        let steps = self.0.drain.as_millis() / DRAIN_STEP.as_millis();
+        for left in (1..=steps).rev() {
+            let now = conns.len().div_ceil(usize::try_from(left).unwrap_or(usize::MAX));
+            for conn in conns.drain(..now) {
+                self.close(conn, close_code::GOING_AWAY, SHUTTING_DOWN);
+            }
+            if conns.is_empty() {
+                return;
+            }
+            tokio::time::sleep(DRAIN_STEP).await;
+        }
+    }
+
+    /// Judges tokens from now on as this configuration says. Clients whose tokens it takes back are closed with 4002; all
+    /// others stay.
+    ///
+    /// # Errors
+    /// What judges tokens cannot be read; then everything stays as it was.
+    pub fn reload_tokens(&self, config: &RelayConfig) -> Result<(), RelayError> {
+        let authority = Arc::new(Authority::load(&config.auth)?);
+        let mut present = self.0.authority.write().unwrap_or_else(PoisonError::into_inner);
+        // Such as a file that is being written at this moment.
+        if matches!(*authority, Authority::Open) && !matches!(**present, Authority::Open) {
+            let text = "the configuration asks for no tokens any more: restart the relay if everybody is to come in";
+            return Err(RelayError::Config(text.into()));
+        }
+        *present = authority.clone();
+        drop(present);
+        let revoked: Vec<ConnId> = {
+            let inner = self.lock();
+            let grants = inner.claims.grants();
+            grants
+                .filter_map(|(conn, grant)| (!authority.upholds(grant)).then_some(conn))
+                .collect()
+        };
+        for conn in revoked {
+            self.close(conn, close_code::FORBIDDEN, REVOKED);
+        }
+        Ok(())
+    }
+
+    /// Whether new clients are welcome.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.lock().closing && self.cluster_state().1
+    }
+
+    /// How many nodes act as one relay, this one included, and whether it reaches the others.
+    pub fn cluster_state(&self) -> (usize, bool) {
+        self.cluster().map_or((1, true), |cluster| cluster.state())
+    }
+
+    pub(crate) fn set_cluster(&self, cluster: Arc<Cluster>, task: JoinHandle<()>) {
+        self.lock().board.has_others();
+        let _ = self.0.cluster.set((cluster, task));
+    }
+
+    fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.0.cluster.get().map(|(cluster, _)| cluster)
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakHub {
+        WeakHub(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.lock().board.counts()
+    }
+
+    /// Whether one more may come from this address.
+    pub(crate) fn admit(&self, address: Option<IpAddr>) -> Result<Places, &'static str> {
+        let Some(address) = address else {
+            return Ok(Places::default());
+        };
+        let refused = |reason| {
+            self.0.metrics.turned_away(reason);
+            reason
+        };
+        let stranger = self.stranger(address).ok_or(CROWDED).map_err(refused)?;
+        Ok(Places {
+            stranger: Some(stranger),
+            address: self.0.addresses.enter(site(address)).map_err(refused)?,
+            ..Places::default()
+        })
+    }
+
     /// Whether one more that is nobody yet may come from this address.
-    pub(crate) fn admit(&self, address: IpAddr) -> Option<Stranger> {
+    pub(crate) fn stranger(&self, address: IpAddr) -> Option<Stranger> {
         self.0.strangers.enter(address, self.0.limits.strangers_per_address)
+    }
+
+    /// What a client may do, by its token.
+    pub(crate) async fn judge(&self, applicant: &Applicant) -> Result<Option<Arc<Grant>>, Refusal> {
+        let authority = self.0.authority.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let judgement = authority.judge(applicant).await;
+        match &judgement {
+            Ok(None) => {}
+            Ok(Some(_)) => self.0.metrics.judged("accepted"),
+            Err(Refusal::Missing(_)) => self.0.metrics.judged("missing"),
+            Err(Refusal::Invalid(_)) => self.0.metrics.judged("invalid"),
+            Err(Refusal::Unavailable(_)) => self.0.metrics.judged("unavailable"),
+        }
+        judgement
+    }
+
+    /// One more connection with this token.
+    pub(crate) fn seat(&self, grant: &Grant) -> Result<Option<Seat>, &'static str> {
+        self.0.tokens.enter(grant.subject().to_owned())
     }
 
     /// Whether pages of this origin may connect.
@@ -140,17 +319,15 @@ impl Hub {
         matches!((given, &inner.reserved), (Some(given), Some((_, key))) if bool::from(given.as_bytes().ct_eq(key.as_bytes())))
     }
 
-    pub(crate) fn on_open(&self, owner: bool, secret: Option<Secret>) -> (ConnId, Arc<Mailbox>) {
+    pub(crate) fn on_open(&self, rights: Rights) -> (ConnId, Arc<Mailbox>) {
+        self.0.metrics.opened();
         let mut inner = self.lock();
         let conn = ConnId(inner.next);
         inner.next += 1;
         let mailbox = Arc::new(Mailbox::default());
         inner.mailboxes.insert(conn, mailbox.clone());
         inner.board.on_open(conn);
-        inner.claims.put(conn, secret);
-        if owner {
-            inner.owners.insert(conn);
-        }
+        inner.claims.put(conn, rights);
         let closing = inner.closing;
         drop(inner);
         if closing {
@@ -159,89 +336,81 @@ impl Hub {
         (conn, mailbox)
     }
 
-    /// Takes a text frame; returns when its sender may be heard again.
-    pub(crate) async fn on_text(&self, conn: ConnId, text: &str) {
-        let incoming = Incoming::read(text); // the longest part of it, so not under the lock
-        if incoming.registers().is_some_and(|uuid| self.is_reserved(uuid, conn)) {
-            return self.close(conn, close_code::FORBIDDEN, RESERVED);
-        }
-        if let Some(uuid) = incoming.registers()
-            && !self.may_claim(uuid, conn).await
-        {
-            return self.close(conn, close_code::FORBIDDEN, TAKEN);
-        }
-        if let Some((target, mailbox)) = self.tell(|board| board.on_incoming(conn, incoming))
-            && !mailbox.wait_for_room(&self.0.limits).await
-        {
-            self.close(
-                target,
-                close_code::POLICY,
-                "The client does not read what is sent to it.",
-            );
-        }
-    }
-
-    /// Whether this client may have this UUID. Asks the one that has it for a sign of life, if need be.
-    async fn may_claim(&self, uuid: Uuid, newcomer: ConnId) -> bool {
-        let contested = {
-            let inner = self.lock();
-            let present = inner.board.holder(uuid).filter(|present| *present != newcomer);
-            let present = present.filter(|present| !inner.claims.may_replace(newcomer, *present));
-            present.and_then(|present| inner.mailboxes.get(&present).cloned())
-        };
-        let Some(mailbox) = contested else { return true };
-        tracing::info!(conn = newcomer.0, %uuid, "another client claims this UUID");
-        tokio::time::timeout(claims::ANSWER, mailbox.answered()).await.is_err()
-    }
-
     fn is_reserved(&self, uuid: Uuid, conn: ConnId) -> bool {
         let inner = self.lock();
-        inner.reserved.as_ref().is_some_and(|(reserved, _)| *reserved == uuid) && !inner.owners.contains(&conn)
+        inner.reserved.as_ref().is_some_and(|(reserved, _)| *reserved == uuid) && !inner.claims.is_owner(conn)
     }
 
     pub(crate) fn on_binary(&self, conn: ConnId) {
-        self.tell(|board| board.on_binary(conn));
+        self.tell(|inner| inner.board.on_binary(conn));
     }
 
     pub(crate) fn close(&self, conn: ConnId, code: u16, reason: &'static str) {
-        self.tell(|board| board.close(conn, code, reason));
+        self.tell(|inner| inner.board.close(conn, code, reason));
     }
 
     pub(crate) fn on_close(&self, conn: ConnId) {
         let mut inner = self.lock();
         inner.mailboxes.remove(&conn);
-        inner.owners.remove(&conn);
+        inner.deliveries.remove(&conn);
         inner.claims.remove(conn);
         drop(inner);
-        self.tell(|board| board.on_close(conn));
+        self.tell(|inner| inner.board.on_close(conn));
+        self.0.metrics.gone();
         self.0.gone.notify_waiters();
     }
 
-    /// Tells the switchboard something and carries out what it wants. Returns a client whose mailbox is full by it.
-    fn tell(&self, what: impl FnOnce(&mut Switchboard)) -> Option<(ConnId, Arc<Mailbox>)> {
+    /// Tells the switchboard something and carries out what it wants, but for what takes time.
+    fn tell(&self, what: impl FnOnce(&mut Inner)) -> Rest {
         let mut inner = self.lock();
-        what(&mut inner.board);
-        let mut full = None;
+        let before = inner.board.counts().forwarded;
+        what(&mut inner);
+        let mut rest = Rest {
+            forwarded: inner.board.counts().forwarded > before,
+            ..Rest::default()
+        };
         while let Some(output) = inner.board.poll_output() {
             match output {
                 SwitchboardOutput::Send { conn, text } => {
                     if let Some(mailbox) = inner.mailboxes.get(&conn)
                         && mailbox.put(text, &self.0.limits)
                     {
-                        full = Some((conn, mailbox.clone()));
+                        rest.full = Some((conn, mailbox.clone()));
                     }
                 }
                 SwitchboardOutput::Close { conn, code, reason } => {
+                    self.0.metrics.closed(code);
+                    inner.deliveries.remove(&conn);
                     if let Some(mailbox) = inner.mailboxes.get(&conn) {
                         mailbox.close(code, reason);
                     }
                 }
+                SwitchboardOutput::Elsewhere { peer, text, .. } => rest.elsewhere = Some((peer, text)),
             }
         }
-        full
+        rest
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Whether the client's token, and its peer's, let it send to this peer.
+    fn allows(&self, conn: ConnId, peer: Option<Uuid>) -> bool {
+        let Some(peer) = peer else { return true };
+        let grant = self.claims.grant(conn);
+        if grant.is_some_and(|grant| !grant.may_send_to(peer)) {
+            return false;
+        }
+        // Of a peer at another node, that node decides.
+        let other = self.board.holder(peer).map(|holder| self.claims.grant(holder));
+        other.is_none_or(|other| {
+            share_room(
+                grant.and_then(|grant| grant.rooms()),
+                other.and_then(|grant| grant.rooms()),
+            )
+        })
     }
 }

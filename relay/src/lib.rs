@@ -18,23 +18,28 @@
 //! have. [`run`] is the whole program behind `crosspeer-relay` and `crosspeer relay`.
 #![forbid(unsafe_code)]
 
+mod access;
+mod accounts;
 mod args;
 mod claims;
 mod client;
+mod cluster;
 mod config;
 mod files;
 mod http;
 mod hub;
 mod logging;
 mod mailbox;
+mod metrics;
 mod server;
 mod strangers;
 mod tls;
 
+pub use accounts::Rates;
 pub use args::{RelayArgs, run};
-pub use config::{AuthConfig, Level, Limits, LoggingConfig, RelayConfig, RelayError};
+pub use client::Unauthorized;
+pub use config::{AuthConfig, ClusterConfig, Level, Limits, LoggingConfig, RelayConfig, RelayError};
 pub use files::raise_file_limit;
-pub use http::Unauthorized;
 pub use hub::Hub;
-pub use server::Relay;
+pub use server::{Relay, Reload};
 pub use strangers::site;

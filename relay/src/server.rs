@@ -2,13 +2,14 @@
 
 use crate::config::{RelayConfig, RelayError};
 use crate::hub::Hub;
-use crate::{http, tls};
+use crate::{cluster, http, tls};
 use axum::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,10 +29,35 @@ pub struct Relay {
     listeners: Vec<TcpListener>,
     local_addr: SocketAddr,
     acceptor: Option<Acceptor>,
+    metrics: Option<TcpListener>,
 }
 
+/// TLS, by the certificate that was read last.
 #[derive(Clone)]
-struct Acceptor(TlsAcceptor);
+struct Acceptor(Arc<RwLock<TlsAcceptor>>);
+
+/// Reads again what may change while a relay runs: its certificate, and what judges tokens.
+#[derive(Debug, Clone)]
+pub struct Reload {
+    hub: Hub,
+    acceptor: Option<Acceptor>,
+}
+
+impl Reload {
+    /// Reads the files that this configuration names. Clients stay, unless their tokens were taken back. Nothing else of
+    /// the configuration is looked at.
+    ///
+    /// # Errors
+    /// A file cannot be read or used, or there are no tokens any more; then all stays as it was.
+    pub fn reload(&self, config: &RelayConfig) -> Result<(), RelayError> {
+        let read = tls::acceptor(config)?;
+        self.hub.reload_tokens(config)?;
+        if let (Some(Acceptor(present)), Some(read)) = (&self.acceptor, read) {
+            *present.write().unwrap_or_else(PoisonError::into_inner) = read;
+        }
+        Ok(())
+    }
+}
 
 impl std::fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -46,19 +72,46 @@ impl Relay {
     /// The configuration cannot be used, a certificate cannot be read, or the address cannot be bound.
     pub async fn bind(config: RelayConfig) -> Result<Self, RelayError> {
         config.validate()?;
-        let acceptor = tls::acceptor(&config)?.map(Acceptor);
+        let acceptor = tls::acceptor(&config)?.map(|acceptor| Acceptor(Arc::new(RwLock::new(acceptor))));
+        let hub = Hub::new(&config)?;
+        if !config.cluster.servers.is_empty() {
+            let weak = hub.downgrade();
+            let (cluster, task) = cluster::join(move || weak.upgrade(), &config.cluster).await?;
+            hub.set_cluster(cluster, task);
+        }
         let failed = |source| RelayError::Bind {
             address: config.address(),
             source,
         };
         let listeners = listen(&config).await.map_err(failed)?;
         let local_addr = listeners[0].local_addr().map_err(failed)?;
+        let metrics = match config.metrics {
+            Some(address) => Some(TcpListener::bind(address).await.map_err(|source| RelayError::Bind {
+                address: format!("{address} (metrics)"),
+                source,
+            })?),
+            None => None,
+        };
         Ok(Self {
-            hub: Hub::new(&config),
+            hub,
             listeners,
             local_addr,
             acceptor,
+            metrics,
         })
+    }
+
+    /// Where it serves its metrics, if it does.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
+    }
+
+    /// What reads its files again.
+    pub fn reloader(&self) -> Reload {
+        Reload {
+            hub: self.hub.clone(),
+            acceptor: self.acceptor.clone(),
+        }
     }
 
     /// Where it listens; with a configured port of 0, the port the system chose.
@@ -78,20 +131,47 @@ impl Relay {
             hub,
             listeners,
             acceptor,
+            metrics,
             ..
         } = self;
+        let _watched = metrics.map(|listener| Served::start(listener, &hub));
         let scheme = if acceptor.is_some() { "wss" } else { "ws" };
         info!("listening on {scheme}://{}", self.local_addr);
         let accepting = listeners
             .into_iter()
             .map(|listener| accept(listener, &hub, acceptor.as_ref()));
         let accepting = futures_util::future::join_all(accepting);
+        let mut accepting = std::pin::pin!(accepting);
         tokio::select! {
-            _ = accepting => {}
+            _ = &mut accepting => {}
             () = shutdown => {}
         }
         info!(clients = hub.registered(), "shutting down");
-        hub.shut_down().await;
+        // Whoever still comes is sent elsewhere in words, not refused.
+        tokio::select! {
+            _ = accepting => {}
+            () = hub.shut_down() => {}
+        }
+    }
+}
+
+/// The metrics' server, until it is dropped.
+struct Served(tokio::task::JoinHandle<()>);
+
+impl Served {
+    fn start(listener: TcpListener, hub: &Hub) -> Self {
+        let router = http::operators(hub);
+        Self(tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                warn!("the metrics are no longer served: {error}");
+            }
+        }))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -135,13 +215,14 @@ async fn accept(listener: TcpListener, hub: &Hub, acceptor: Option<&Acceptor>) {
 
 async fn connection(stream: TcpStream, remote: SocketAddr, hub: Hub, acceptor: Option<Acceptor>) {
     // Counts until it is a client's, which counts for itself, or gone.
-    let Some(_stranger) = hub.admit(remote.ip()) else {
+    let Some(_stranger) = hub.stranger(remote.ip()) else {
         return debug!(%remote, "turned away: too many from this address have not registered");
     };
     let _ = stream.set_nodelay(true);
     let Some(Acceptor(acceptor)) = acceptor else {
         return requests(stream, remote, hub).await;
     };
+    let acceptor = acceptor.read().unwrap_or_else(PoisonError::into_inner).clone();
     match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => requests(stream, remote, hub).await,
         Ok(Err(error)) => debug!(%remote, "TLS handshake failed: {error}"),

@@ -1,6 +1,8 @@
 //! The server around the protocol: HTTP, TLS, the program.
 #![allow(clippy::expect_used, clippy::panic)] // clippy sees only `#[test]` functions as tests
 
+#[path = "server/access.rs"]
+mod access;
 mod common;
 
 use common::{Client, NEVER, Server, offer};
@@ -52,7 +54,7 @@ async fn a_plain_request_is_told_to_use_a_websocket() {
 
 #[tokio::test]
 async fn a_hub_serves_beside_other_routes() {
-    let hub = Hub::new(&RelayConfig::default());
+    let hub = Hub::new(&RelayConfig::default()).expect("a hub");
     let page = axum::Router::new().route("/", axum::routing::get(|| async { "the page" }));
     let router = page.nest("/relay", hub.router());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
@@ -112,6 +114,29 @@ async fn a_certificate_makes_it_wss() {
         let _ = a.try_send("x".repeat(2 << 20)).await;
         assert_eq!(a.closed().await.0, 1009);
     }
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_taken_without_losing_a_client() {
+    let files = Files::new("renewal");
+    let certified = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let both = |of: &rcgen::CertifiedKey<rcgen::KeyPair>| of.signing_key.serialize_pem() + &of.cert.pem();
+    let (first, second) = (certified(), certified());
+    let path = files.write("both.pem", &both(&first));
+    let mut config = RelayConfig::default();
+    config.certfile = Some(path);
+    let certfile = config.certfile.clone();
+    let relay = Server::with(|config| config.certfile = certfile).await;
+    let mut a = tls_client(relay.address, first.cert.der()).await;
+    a.register(1).await;
+    files.write("both.pem", "cut off");
+    relay.reload.reload(&config).expect_err("no certificate");
+    files.write("both.pem", &both(&second));
+    relay.reload.reload(&config).expect("a certificate");
+    let mut b = tls_client(relay.address, second.cert.der()).await;
+    b.register(2).await;
+    b.send(offer(2, 1, "still there")).await;
+    assert_eq!(a.text().await, offer(2, 1, "still there"));
 }
 
 async fn tls_client(
@@ -211,13 +236,65 @@ async fn sigterm_drains_the_program() {
     assert!(last.contains("stopped"), "{last}");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn sighup_reads_tokens_again_and_no_log_shows_one() {
+    let files = Files::new("sighup");
+    let hash = |hash: &str| format!("alice sha256:{hash}\n");
+    // Of `secret-one` and of `secret-two`.
+    let [one, two] = [
+        "ea77193cc4e6f18656f3130e296203880c4b9b3772afc855211b82fdd46e9185",
+        "cebdf378f2d2bd60d3e3693349e8f20f329daf11a276f849996f0a6377e2155b",
+    ];
+    let tokens = files.write("tokens", &hash(one));
+    let path = tokens.to_str().expect("UTF-8");
+    let mut child = program(&["--port", "0", "--tokens", path, "--log-level", "trace", "--json-logs"]);
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut seen = Vec::new();
+    let address = loop {
+        let line = lines.next_line().await.expect("reads").expect("a line");
+        seen.push(line.clone());
+        let found = line
+            .split("ws://")
+            .nth(1)
+            .map(|rest| rest.split('"').next().unwrap_or_default().to_owned());
+        if let Some(address) = found {
+            break address.parse::<SocketAddr>().expect("an address");
+        }
+    };
+    let client = async |token: &str| {
+        let stream = TcpStream::connect(address).await.expect("connects");
+        let url = format!("ws://{address}/?token={token}");
+        let (socket, _) = tokio_tungstenite::client_async(url, stream).await.expect("opens");
+        Client { socket }
+    };
+    let mut first = client("secret-one").await;
+    first.register(1).await;
+    files.write("tokens", &(hash(one) + &hash(two).replace("alice", "bob")));
+    let pid = child.id().expect("runs").to_string();
+    let hangup = Command::new("kill").args(["-HUP", &pid]).status().await.expect("kill");
+    assert!(hangup.success());
+    while !seen.last().is_some_and(|line| line.contains("were read again")) {
+        seen.push(lines.next_line().await.expect("reads").expect("a line"));
+    }
+    client("secret-two").await.register(2).await;
+    first.send(offer(1, 1, "still there")).await;
+    assert_eq!(first.text().await, offer(1, 1, "still there"));
+    child.kill().await.expect("ends");
+    while let Ok(Some(line)) = lines.next_line().await {
+        seen.push(line);
+    }
+    assert!(seen.len() > 4, "{seen:?}");
+    assert!(!seen.iter().any(|line| line.contains("secret-")), "{seen:?}");
+}
+
 #[tokio::test]
 async fn the_program_names_what_it_cannot_use() {
     let files = Files::new("badconfig");
     let globus = files.write("globus.toml", "[auth]\nmethod = \"globus\"\n");
     let typo = files.write("typo.toml", "prot = 8700\n");
     for (path, expected) in [
-        (globus, "not supported yet"),
+        (globus, "not supported: use"),
         (typo, "prot"),
         (files.0.join("none.toml"), "none.toml"),
     ] {

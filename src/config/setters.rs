@@ -1,6 +1,6 @@
 //! `Config::default().with_…(…)`: one method for each field.
 
-use super::{Config, IceServer, IceTransportPolicy, Identity, Proxy, Reconnect, TlsOptions};
+use super::{Config, IceServer, IceTransportPolicy, Identity, Proxy, Reconnect, TlsOptions, Token};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use uuid::Uuid;
@@ -33,6 +33,7 @@ setters! { Config:
     with_gather_timeout(gather_timeout: Duration)
     with_connect_timeout(connect_timeout: Duration)
     with_dead_after(dead_after: Duration)
+    with_session_timeout(session_timeout: Duration)
     with_close_timeout(close_timeout: Duration)
     with_max_message_bytes(max_message_bytes: u64)
     with_receive_buffer_bytes(receive_buffer_bytes: usize)
@@ -42,6 +43,7 @@ setters! { Config:
     with_ordered(ordered: bool)
     with_confirms(confirms: bool)
     with_lanes(lanes: RangeInclusive<u8>)
+    with_quic(quic: bool)
 }
 
 setters! { TlsOptions:
@@ -58,6 +60,13 @@ impl Config {
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Sets [`token`](Self::token).
+    #[must_use]
+    pub fn with_token(mut self, token: impl Into<Token>) -> Self {
+        self.token = Some(token.into());
         self
     }
 
@@ -100,6 +109,7 @@ mod tests {
             require_verified,
             channels,
             relay_headers,
+            token,
             tls,
             proxy,
             reconnect,
@@ -108,6 +118,7 @@ mod tests {
             gather_timeout,
             connect_timeout,
             dead_after,
+            session_timeout,
             close_timeout,
             max_message_bytes,
             receive_buffer_bytes,
@@ -117,6 +128,7 @@ mod tests {
             ordered,
             confirms,
             lanes,
+            quic,
         } = Config::default()
             .with_name("n")
             .with_uuid(Uuid::from_u128(1))
@@ -124,6 +136,7 @@ mod tests {
             .with_require_verified(true)
             .with_channels(2)
             .with_relay_header("a", "b")
+            .with_token("t")
             .with_tls(TlsOptions::default().with_verify(false).with_root_pem("pem"))
             .with_proxy(Proxy::None)
             .with_reconnect(Reconnect::default().with_initial(seconds(2)).with_max(seconds(3)))
@@ -132,6 +145,7 @@ mod tests {
             .with_gather_timeout(seconds(4))
             .with_connect_timeout(seconds(5))
             .with_dead_after(seconds(6))
+            .with_session_timeout(seconds(17))
             .with_close_timeout(seconds(7))
             .with_max_message_bytes(8)
             .with_receive_buffer_bytes(9)
@@ -140,12 +154,14 @@ mod tests {
             .with_max_connections(11)
             .with_ordered(false)
             .with_confirms(true)
-            .with_lanes(2..=3);
+            .with_lanes(2..=3)
+            .with_quic(true);
         assert_eq!(
             (name.as_deref(), uuid, channels),
             (Some("n"), Some(Uuid::from_u128(1)), 2)
         );
         assert!(identity.is_some() && require_verified);
+        assert_eq!(token, Some(Token::new("t")));
         assert_eq!(relay_headers, [("a".to_owned(), "b".to_owned())]);
         assert_eq!((tls.verify, tls.roots_pem), (false, vec!["pem".to_owned()]));
         assert_eq!(
@@ -154,10 +170,17 @@ mod tests {
         );
         assert_eq!(ice_servers, [IceServer::new("stun:s")]);
         assert_eq!(ice_transport_policy, IceTransportPolicy::Relay);
-        let times = [gather_timeout, connect_timeout, dead_after, close_timeout];
-        assert_eq!(times, [4, 5, 6, 7].map(seconds));
+        let times = [
+            gather_timeout,
+            connect_timeout,
+            dead_after,
+            session_timeout,
+            close_timeout,
+        ];
+        assert_eq!(times, [4, 5, 6, 17, 7].map(seconds));
         assert_eq!((max_message_bytes, receive_buffer_bytes, chunk_bytes), (8, 9, 10));
         assert_eq!(memory_budget_bytes, 12);
         assert_eq!((max_connections, ordered, confirms, lanes), (11, false, true, 2..=3));
+        assert!(quic);
     }
 }

@@ -51,18 +51,18 @@ pub fn prepare_local(sdp: &str, words: &Words) -> String {
 }
 
 /// Makes a peer's SDP fit for the engine: `a=end-of-candidates` goes, since more may come and the peer-reflexive path
-/// works without any. Candidates that are not [usable](is_usable_candidate) go, and those that come again or are more than
-/// 32.
+/// works without any. Candidates that are not [usable](is_usable_candidate) go, and those that lead where an earlier one
+/// does or are more than 32.
 pub fn prepare_remote(sdp: &str) -> String {
     let (mut out, mut candidates, mut ignored) = (Builder::default(), Vec::new(), Vec::new());
     for line in lines(sdp) {
         let is_good = match line.strip_prefix("a=").filter(|rest| rest.starts_with("candidate:")) {
             None => !is_end_of_candidates(line),
-            Some(candidate) if candidates.contains(&candidate) => false,
+            Some(candidate) if candidates.contains(&place(candidate)) => false,
             Some(candidate) => {
                 let is_good = candidates.len() < MAX_CANDIDATES && is_usable_candidate(candidate);
                 match is_good {
-                    true => candidates.push(candidate),
+                    true => candidates.push(place(candidate)),
                     false => ignored.push(candidate),
                 }
                 is_good
@@ -81,6 +81,12 @@ pub fn prepare_remote(sdp: &str) -> String {
         );
     }
     out.0
+}
+
+/// Where a candidate leads: component, transport, address and port. What it is otherwise makes no other check of it.
+fn place(candidate: &str) -> [String; 4] {
+    let fields: Vec<&str> = candidate.split_ascii_whitespace().collect();
+    [1, 2, 4, 5].map(|at| fields.get(at).copied().unwrap_or_default().to_ascii_lowercase())
 }
 
 /// Takes the `.local` (mDNS) candidates out: the SDP without them, and what they are, each with the `a=mid` of its

@@ -233,6 +233,23 @@ fn an_sdp_without_sections_gets_the_line_at_its_end() {
 }
 
 #[test]
+fn an_address_is_given_to_the_engine_once_whatever_else_is_said_of_it() {
+    let line = |number: u32, kind: &str| format!("a=candidate:{number} 1 UDP {number} 192.0.2.1 5000 typ {kind}\r\n");
+    let related = "a=candidate:9 1 udp 9 192.0.2.1 5001 typ srflx raddr 10.0.0.1 rport 1\r\n";
+    let sdp = format!(
+        "v=0\r\nm=application 9 X\r\n{}{}{related}{}",
+        line(1, "host"),
+        line(2, "srflx"),
+        line(3, "host").replace("UDP", "udp")
+    );
+    let prepared = prepare_remote(&sdp);
+    assert_eq!(
+        prepared,
+        format!("v=0\r\nm=application 9 X\r\n{}{related}", line(1, "host"))
+    );
+}
+
+#[test]
 fn a_remote_description_loses_its_end_of_candidates_only() {
     let expected = AIORTC_OFFER.replace("a=end-of-candidates\n", "");
     assert_eq!(prepare_remote(AIORTC_OFFER), crlf(&expected));

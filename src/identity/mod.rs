@@ -46,6 +46,12 @@ pub(crate) fn check(peer: Uuid, sdp: &str) -> Result<Option<Fingerprint>> {
     Err(mismatch(peer, reason))
 }
 
+/// Whether a description names just one certificate: of several an engine may take another than [`check`] does.
+pub(crate) fn names_one(sdp: &str) -> bool {
+    let lines = sdp.split('\n').map(str::to_ascii_lowercase);
+    lines.filter(|line| line.contains("fingerprint")).count() == 1
+}
+
 /// What both peers must have seen alike of a description, and whose it was.
 pub(crate) fn part(of: Option<Uuid>, sdp: &str) -> String {
     let fingerprint = sdp.split('\n').find_map(|line| Fingerprint::of_line(line.trim_end()));

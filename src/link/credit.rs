@@ -9,8 +9,8 @@
 //! came up, which is never less than before. Frames count with their header and [`FRAME_COST`], except control frames,
 //! which need no credit. A frame may be begun while anything is left, so that the smallest window passes the largest frame.
 //!
-//! A message that is not complete does not count as unread, so that one larger than any window still passes. There is
-//! one lane then: with several, chunks come twice, and the two sums would differ.
+//! A message that is not complete does not count as unread, so that one larger than any window still passes. What is sent
+//! again counts at neither side. The latest grant may be lost with its lane, and is then said again.
 
 /// Bytes that a frame costs beside its own, at either side: a flood of tiny messages is memory too.
 const FRAME_COST: u64 = 64;
@@ -33,6 +33,8 @@ pub(super) struct Credit {
     granted: u64,
     received: u64,
     window: u64,
+    /// Whether the latest grant may have been lost.
+    doubtful: bool,
 }
 
 /// Bytes that may be sent to this side at first.
@@ -67,6 +69,16 @@ impl Credit {
     /// The peer lets us send so much in all.
     pub(super) fn allow(&mut self, sum: u64) {
         self.allowed = self.allowed.max(sum);
+    }
+
+    /// The latest grant may have been lost.
+    pub(super) fn doubt(&mut self) {
+        self.doubtful = self.counts;
+    }
+
+    /// The latest grant, if it is to be said again.
+    pub(super) fn again(&mut self) -> Option<u64> {
+        std::mem::take(&mut self.doubtful).then_some(self.granted)
     }
 
     /// Counts what has come; returns whether the peer keeps to its credit.

@@ -1,8 +1,8 @@
 //! What comes in on one connection: frames to messages, in order where both sides agreed to it, and held back
 //! while the user does not take them.
 
-use super::lanes::{MAY_BE_SEVERAL, WINDOW_BYTES};
-use crate::chunk::Frame;
+use super::lanes::WINDOW_BYTES;
+use crate::chunk::{Frame, Header};
 use crate::counter::Statistics;
 use crate::maps::NumberMap;
 use crate::reassembly::{Limits, Reassembly, SLACK_BYTES};
@@ -54,16 +54,17 @@ impl Inbox {
         });
     }
 
-    /// Takes a frame; returns what became complete.
+    /// Whether a chunk was sent again that has come.
+    pub(crate) fn has(&self, header: &Header) -> bool {
+        let mut order = self.order.iter().filter(|order| order.repetitions);
+        order.any(|order| order.has(header.stream_id) || self.reassembly.has(header))
+    }
+
+    /// Takes a frame that has not come before; returns what became complete.
     ///
     /// # Errors
     /// Ends the connection. A frame that only hurts its own message is dropped and counted instead.
     pub(crate) fn frame(&mut self, now: Instant, frame: Frame) -> Result<Vec<Message>, Error> {
-        let is_repetition =
-            |order: &Sequencer| MAY_BE_SEVERAL && order.repetitions && order.has(frame.header.stream_id);
-        if self.order.as_ref().is_some_and(is_repetition) {
-            return Ok(Vec::new());
-        }
         let complete = match self.reassembly.insert(self.clock(now), frame) {
             Ok(complete) => complete,
             Err(misbehaviour) => return self.misbehaved(misbehaviour.to_string()),
@@ -246,7 +247,7 @@ impl Sequencer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::{Header, Kind};
+    use crate::chunk::Kind;
     use bytes::Bytes;
 
     fn sequencer() -> Sequencer {

@@ -10,14 +10,15 @@
 mod candidates;
 mod credit;
 mod inbox;
-#[cfg_attr(not(feature = "lanes"), path = "single.rs")]
 mod lanes;
 mod outbox;
+mod rescue;
 mod seal;
 mod setup;
 mod traffic;
 
 pub(crate) use outbox::Outgoing;
+pub(crate) use rescue::resumed;
 
 use crate::error::Period;
 use crate::maps::SortedMap;
@@ -43,6 +44,12 @@ pub(crate) struct Context<'a> {
     pub(crate) prompt: bool,
     /// Whether it is [`Platform::HOLDS_BACK`](crate::platform::Platform::HOLDS_BACK).
     pub(crate) holds_back: bool,
+    /// When the relay has come back after it was lost, or this side to it.
+    pub(crate) returned: Option<Instant>,
+    /// Whether the relay has refused this side for good.
+    pub(crate) relay_ended: bool,
+    /// Whether this side wants QUIC, and [has it](crate::platform::Platform::QUIC).
+    pub(crate) quic: bool,
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) next_rtc: &'a mut u64,
     pub(crate) by_rtc: &'a mut SortedMap<RtcId, LinkId>,
@@ -95,6 +102,7 @@ pub(crate) struct Link {
     local_ufrag: Option<String>,
     has_candidates: bool,
     remote_ufrag: Option<String>,
+    rescue: rescue::Rescue,
     /// Who the peer has shown itself to be, and what both have said.
     seal: seal::Seal,
     /// What both sides understand beyond ProxyStore's protocol.
@@ -133,7 +141,8 @@ struct Closing {
 }
 
 impl Link {
-    pub(crate) fn new(id: LinkId, peer: Option<Uuid>, channels: u16, config: &Config) -> Self {
+    /// `number`: what this side calls the session; nobody else can guess it.
+    pub(crate) fn new(id: LinkId, peer: Option<Uuid>, channels: u16, config: &Config, number: u64) -> Self {
         Self {
             id,
             peer,
@@ -151,6 +160,7 @@ impl Link {
             local_ufrag: None,
             has_candidates: false,
             remote_ufrag: None,
+            rescue: rescue::Rescue::new(number),
             seal: seal::Seal::default(),
             agreed: setup::Agreed::default(),
             open_channels: Vec::new(),
@@ -168,10 +178,16 @@ impl Link {
         match self.phase {
             Phase::New => State::New,
             Phase::Offering | Phase::Answering | Phase::Establishing => State::Connecting,
+            Phase::Open | Phase::Closing if self.rescue.is_kept() && !self.lanes.are_open() => State::Reconnecting,
             Phase::Open | Phase::Closing => State::Connected,
             Phase::Ended if matches!(self.ended, Some(Error::Closed { .. })) => State::Closed,
             Phase::Ended => State::Failed,
         }
+    }
+
+    /// Whether it has been connected, and has not ended.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Closing)
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -180,7 +196,7 @@ impl Link {
 
     /// Whether the peer has not answered for a while.
     pub(crate) fn is_silent(&self) -> bool {
-        self.lanes.is_silent()
+        !self.lanes.are_lively()
     }
 
     /// Whether it takes no more messages.
@@ -243,6 +259,7 @@ impl Link {
         }
         let error = self.end_of(error);
         self.drop_rtcs(cx);
+        self.rescue = rescue::Rescue::default();
         self.owes_withdrawal = self.phase == Phase::Establishing && !self.is_answerer() && self.agreed.crosspeer;
         self.phase = Phase::Ended;
         self.ended = Some(error.clone());
@@ -276,6 +293,7 @@ impl Link {
             self.close.deadline,
             ready,
             self.lanes.next_deadline(config.dead_after),
+            self.rescue.next_deadline(&self.lanes, config.session_timeout),
             self.outbox.next_expiry(),
             self.inbox.next_deadline(),
         ])
@@ -288,6 +306,7 @@ impl Link {
             return self.give_up_setup(cx);
         }
         self.on_lanes_timeout(cx);
+        self.look_after_paths(cx);
         if self.close.deadline.is_some_and(|at| at <= now) {
             if !self.close.asked {
                 return self.end(cx, traffic::by_peer());

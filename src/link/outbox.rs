@@ -1,7 +1,7 @@
 //! What waits to be sent on one connection: messages in order, cut into frames as the lanes have room.
 
-use super::lanes::{Piece, Slot, next_piece};
-use crate::chunk::Splitter;
+use super::lanes::Slot;
+use crate::chunk::{Frame, Splitter};
 use crate::counter::StreamIds;
 use crate::request::RequestId;
 use crate::{Error, Message};
@@ -23,7 +23,7 @@ pub(crate) struct Outgoing {
 /// One frame to write, and the request that is complete with it.
 pub(crate) struct Step {
     pub(crate) slot: Slot,
-    pub(crate) frame: Piece,
+    pub(crate) frame: Frame,
     pub(crate) completes: Option<RequestId>,
 }
 
@@ -76,7 +76,6 @@ impl Outbox {
     }
 
     /// Bytes that wait, as far as a few messages tell.
-    #[cfg(feature = "lanes")]
     pub(crate) fn queued_bytes(&self) -> usize {
         let begun = self.current.as_ref();
         let queued = self.queue.iter().take(16).map(|outgoing| outgoing.message.len());
@@ -111,7 +110,7 @@ impl Outbox {
     fn step(&mut self, room: impl FnOnce(u32) -> Option<Slot>) -> Option<Step> {
         let current = self.current.as_mut()?;
         let slot = room(current.splitter.next_seq_id()?)?;
-        let frame = next_piece(&mut current.splitter)?;
+        let frame = current.splitter.next_frame()?;
         let completes = current.splitter.next_seq_id().is_none().then_some(current.request);
         if completes.is_some() {
             self.current = None;

@@ -2,13 +2,12 @@
 
 use super::candidates::Withheld;
 use super::credit::{self, Credit};
-use super::lanes::MAY_BE_SEVERAL;
 use super::{Context, Link, Phase, Signal};
 use crate::chunk::{HEADER_BYTES, PROXYSTORE_CHUNK_BYTES};
 use crate::description::{self, Description, Words};
 use crate::json;
 use crate::output::{Output, State};
-use crate::platform::{Receiver, RtcCommand, SdpType, SessionDescription};
+use crate::platform::{QUIC_LABEL, Receiver, RtcCommand, SdpType, SessionDescription};
 use crate::request::Reply;
 use crate::wire::word;
 use crate::{Config, Error, Stage, identity};
@@ -36,12 +35,16 @@ pub(super) struct Agreed {
     max_payload: usize,
     /// Of each lane.
     pub(super) to: Receiver,
+    /// QUIC has come up.
+    pub(super) over_quic: bool,
     /// The most lanes that both sides want; 1 means none but the first.
     pub(super) lanes: usize,
     /// Bytes of the largest message the peer takes, if it says so.
     max_message: Option<u64>,
     /// Bytes that the peer may be sent at first, where what it is sent is granted.
     credit: Option<u64>,
+    /// The number that the peer has given the session, if it goes on without its path.
+    pub(super) session: Option<u64>,
     /// What both have seen of the descriptions is compared.
     pub(super) seal: bool,
 }
@@ -49,8 +52,8 @@ pub(super) struct Agreed {
 impl Agreed {
     /// From the peer's description; `own_prompt` and `own_holds` are whether our platform is
     /// [`Platform::PROMPT`](crate::platform::Platform::PROMPT) and
-    /// [`Platform::HOLDS_BACK`](crate::platform::Platform::HOLDS_BACK).
-    fn new(remote: &str, config: &Config, own_prompt: bool, own_holds: bool) -> Self {
+    /// [`Platform::HOLDS_BACK`](crate::platform::Platform::HOLDS_BACK), `own_quic` whether this side wants QUIC.
+    fn new(remote: &str, config: &Config, own_prompt: bool, own_holds: bool, own_quic: bool) -> Self {
         let words = Words::parse(remote);
         let has = |word| words.as_ref().is_some_and(|words| words.contains(word));
         let crosspeer = words.is_some();
@@ -61,8 +64,10 @@ impl Agreed {
         );
         let number = |word| words.as_ref()?.get(word)?.parse::<u64>().ok();
         let credit = number(word::CREDIT).filter(|_| !(own_holds && has(word::HOLDS)));
-        let lanes = number(word::LANES).filter(|_| MAY_BE_SEVERAL && credit.is_none());
-        let lanes = lanes.and_then(|lanes| usize::try_from(lanes).ok());
+        // Not with pages, as yet: making several connections at once takes a page's time.
+        let lanes = number(word::LANES)
+            .filter(|_| credit.is_none())
+            .and_then(|lanes| usize::try_from(lanes).ok());
         let send_buffer = match crosspeer {
             false => PROXYSTORE_SEND_BUFFER_BYTES,
             true if own_prompt && !prompt => PAGE_SEND_BUFFER_BYTES,
@@ -89,9 +94,23 @@ impl Agreed {
             }),
             max_message: number(word::MAX),
             credit,
+            session: words
+                .as_ref()
+                .and_then(|words| u64::from_str_radix(words.get(word::SESSION)?, 16).ok())
+                .filter(|_| ordered && close),
             seal: has(word::SEAL),
-            to: Receiver { send_buffer, prompt },
+            to: Receiver {
+                send_buffer,
+                prompt,
+                quic: own_quic && has(word::QUIC),
+            },
+            over_quic: false,
         }
+    }
+
+    /// As a further lane is told, which is data channels alone.
+    pub(super) fn to_lanes(&self) -> Receiver {
+        Receiver { quic: false, ..self.to }
     }
 
     pub(super) fn check_size(&self, size: u64) -> Result<(), Error> {
@@ -130,6 +149,9 @@ impl Link {
 
     /// Takes the answer to our offer; one that is for another offer, or comes twice, is ignored.
     pub(crate) fn accept_answer(&mut self, cx: &mut Context<'_>, answer: &str) {
+        if self.accept_lane_answer(cx, answer) {
+            return;
+        }
         if !self.is_offering() || self.signal.is_none() {
             tracing::debug!(link = self.id.0, "ignored an answer that no offer waits for");
             return;
@@ -184,15 +206,19 @@ impl Link {
         }
     }
 
-    fn words(&self, cx: &Context<'_>, offer: bool) -> Words {
+    pub(super) fn words(&self, cx: &Context<'_>, offer: bool) -> Words {
         let mut words = Words::new();
         words.insert(word::CLOSE);
         words.insert(word::SEAL);
+        self.session_words(cx, &mut words);
         if cx.config.confirms {
             words.insert(word::CONFIRMS);
         }
         if cx.prompt {
             words.insert(word::PROMPT);
+        }
+        if cx.quic {
+            words.insert(word::QUIC);
         }
         if cx.config.ordered {
             words.insert(word::ORDERED);
@@ -206,7 +232,7 @@ impl Link {
         if cx.holds_back {
             words.insert(word::HOLDS);
         }
-        if MAY_BE_SEVERAL && *cx.config.lanes.end() > 1 {
+        if *cx.config.lanes.end() > 1 {
             words.insert(&format!("{}={}", word::LANES, cx.config.lanes.end()));
         }
         if let (false, Some(ufrag)) = (offer, &self.remote_ufrag) {
@@ -221,6 +247,11 @@ impl Link {
 
     pub(super) fn on_channel_open(&mut self, cx: &mut Context<'_>, channel: u16, label: &str) {
         let channel = usize::from(channel);
+        if self.agreed.to.quic && label == QUIC_LABEL {
+            // It is one channel, whatever was offered; and a second connection beside it would gain nothing.
+            (self.open_channels, self.agreed.lanes) = (vec![false], 1);
+            self.agreed.over_quic = true;
+        }
         if self.open_channels.is_empty() {
             match channels_of(label) {
                 Some(count) => self.open_channels = vec![false; count],
@@ -243,6 +274,7 @@ impl Link {
         let channels = self.open_channels.len();
         self.lanes
             .open_first(channels, (self.agreed.to.send_buffer / 2 / channels).max(1));
+        self.begin_session(cx);
         self.outbox.open(self.agreed.max_payload);
         tracing::debug!(link = self.id.0, peer = ?self.peer, crosspeer = self.agreed.crosspeer, "connected");
         self.send_seal(cx);
@@ -276,13 +308,15 @@ impl Link {
     }
 
     fn agree(&mut self, cx: &mut Context<'_>, remote: &str) {
-        self.agreed = Agreed::new(remote, cx.config, cx.prompt, cx.holds_back);
+        self.agreed = Agreed::new(remote, cx.config, cx.prompt, cx.holds_back, cx.quic);
         let window = credit::window(cx.config.receive_buffer_bytes);
         let agreed = self.agreed.credit.map(|allowed| Credit::new(allowed, window));
         self.credit = agreed.unwrap_or_default();
         if self.agreed.ordered {
-            self.inbox
-                .keep_order(cx.config.max_message_bytes, MAY_BE_SEVERAL && self.agreed.lanes > 1);
+            self.inbox.keep_order(
+                cx.config.max_message_bytes,
+                self.agreed.lanes > 1 || self.agreed.session.is_some(),
+            );
         }
         cx.out
             .push_back(Output::Kind(self.id, self.agreed.crosspeer, self.agreed.confirms));
@@ -314,6 +348,7 @@ impl Link {
             signal.clone()
         });
         let mut signals = self.take_candidates();
+        signals.extend(self.take_attempt_signal());
         if let Some(description) = description {
             signals.insert(0, description);
         }
@@ -331,15 +366,16 @@ impl Link {
     }
 
     /// The relay has lost what was said just before: a description that the peer may not have is repeated.
-    pub(crate) fn on_registered(&mut self) {
+    pub(crate) fn on_registered(&mut self, cx: &mut Context<'_>, away: bool) {
         if self.state() == State::Connecting {
             self.repeat_signal();
         }
+        self.resume_attempt(cx, away);
     }
 
     /// The peer, of our own kind, has given up the attempt that we answered.
     pub(crate) fn on_withdrawn(&mut self, cx: &mut Context<'_>) {
-        if self.state() != State::Connecting || !self.is_answerer() || !self.agreed.crosspeer {
+        if self.on_forgotten(cx) || self.state() != State::Connecting || !self.is_answerer() || !self.agreed.crosspeer {
             return;
         }
         if self.outbox.is_empty() && self.waiting_ready.is_empty() {
@@ -403,7 +439,7 @@ mod tests {
             let remote = format!(
                 "v=0\r\n{words}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=max-message-size:262144\r\n"
             );
-            let agreed = Agreed::new(&remote, &Config::default(), own_prompt, true);
+            let agreed = Agreed::new(&remote, &Config::default(), own_prompt, true, false);
             (agreed.to.send_buffer, agreed.to.prompt, agreed.max_payload)
         };
         let (native, page) = ("a=x-crosspeer:1 prompt\r\n", "a=x-crosspeer:1\r\n");

@@ -4,7 +4,7 @@
 //! of messages sent, since a control frame may overtake those on other channels. Only when both sides have everything
 //! does the transport end. Towards ProxyStore its flush has to do.
 
-use super::lanes::{Piece, Slot, is_counted, payload_bytes, piece};
+use super::lanes::{Slot, is_counted};
 use super::{Context, Link, Phase};
 use crate::chunk::{Frame, HEADER_BYTES, Header, Kind};
 use crate::counter::Statistics;
@@ -23,6 +23,8 @@ impl Link {
     pub(crate) fn on_event(&mut self, cx: &mut Context<'_>, rtc: RtcId, event: RtcEvent) {
         let Some(at) = self.lanes.find(rtc) else { return };
         match event {
+            RtcEvent::LocalDescription(local) if self.is_attempt(at) => self.on_attempt_description(cx, &local),
+            RtcEvent::ChannelOpen { .. } if self.is_attempt(at) => self.on_attempt_open(cx, at),
             RtcEvent::LocalDescription(local) if self.is_further(at) => self.on_lane_description(cx, at, &local),
             RtcEvent::ChannelOpen { channel, .. } if self.is_further(at) => match channel {
                 0 => self.on_lane_open(cx, at),
@@ -40,8 +42,15 @@ impl Link {
             }
             RtcEvent::Flushed => self.on_flushed(cx),
             RtcEvent::ChannelClosed { channel } => self.on_channel_closed(cx, at, channel),
-            RtcEvent::Silent(time) => self.lanes.set_silent_since(at, Some(before(cx.now, time))),
-            RtcEvent::Responsive => self.lanes.set_silent_since(at, None),
+            RtcEvent::Silent(time) => {
+                self.lanes.set_silent_since(at, Some(before(cx.now, time)));
+                self.look_after_paths(cx);
+            }
+            RtcEvent::Responsive => {
+                self.lanes.set_silent_since(at, None);
+                self.look_after_paths(cx);
+            }
+            RtcEvent::Moved => self.on_moved(cx),
             RtcEvent::Failed { stage, reason } => {
                 if !self.lose_lane(cx, at, &reason) {
                     self.on_failed(cx, stage, reason);
@@ -66,7 +75,7 @@ impl Link {
         }) {
             match step {
                 Ok(step) => {
-                    self.credit.sent(HEADER_BYTES + payload_bytes(&step.frame));
+                    self.credit.sent(HEADER_BYTES + step.frame.payload.len());
                     self.write(cx, step.slot, step.frame, None);
                     if let Some(request) = step.completes {
                         cx.out.push_back(Output::Reply(request, Ok(Reply::Done)));
@@ -77,14 +86,15 @@ impl Link {
         }
     }
 
-    fn write(&mut self, cx: &mut Context<'_>, slot: Slot, piece: Piece, again: Option<u64>) {
+    fn write(&mut self, cx: &mut Context<'_>, slot: Slot, frame: Frame, again: Option<u64>) {
         let channel = slot.channel;
-        let (rtc, frame) = self.lanes.write(cx.now, slot, piece, again);
+        let (rtc, frame) = self.lanes.write(cx.now, slot, frame, again);
         cx.command(rtc, RtcCommand::Write { channel, frame });
     }
 
     fn on_frame(&mut self, cx: &mut Context<'_>, at: usize, channel: u16, data: Bytes, binary: bool) {
-        if let Err(error) = self.check_seal(at, channel, &data) {
+        let seal = self.check_seal(at, channel, &data);
+        if let Err(error) = seal.and_then(|()| self.check_proof(at, &data)) {
             return self.break_off(cx, error);
         }
         if self.is_broken() {
@@ -98,15 +108,15 @@ impl Link {
         };
         let counted = frame.as_ref().is_ok_and(|frame| is_counted(&frame.header));
         let acknowledge = self.lanes.received(cx.now, at, size, counted);
-        let is_control = frame.as_ref().is_ok_and(|frame| frame.header.kind == Kind::Control);
-        if !is_control && !self.credit.received(size) {
-            let text = "it sends more than it was granted".into();
-            return self.end(cx, Error::PeerMisbehaved(text));
-        }
         let result = match frame {
             Ok(frame) if frame.header.kind == Kind::Control => {
                 self.on_control(cx, &frame);
                 Ok(Vec::new())
+            }
+            Ok(frame) if self.inbox.has(&frame.header) => Ok(Vec::new()),
+            _ if !self.credit.received(size) => {
+                let text = "it sends more than it was granted".into();
+                Err(Error::PeerMisbehaved(text))
             }
             Ok(frame) => self.inbox.frame(cx.now, frame),
             Err(reason) => self.inbox.drop_frame(reason),
@@ -139,7 +149,7 @@ impl Link {
             self.acknowledge_withheld(cx);
         }
         // Over several lanes the peer waits for acknowledgements: its own must not wait behind what nobody reads.
-        let several = self.lanes.count() > 1 || (closing && self.lanes.are_several());
+        let several = self.lanes.keeps_all() || self.lanes.count() > 1 || (closing && self.lanes.are_several());
         let waits = (behind && !several) || self.inbox.is_overrun(closing);
         if waits && !self.credit.counts() {
             return;
@@ -170,6 +180,7 @@ impl Link {
                     self.close.heard.get_or_insert(count);
                 }
             }
+            (CLOSE_ACK, Ok(_)) => self.acknowledge(cx), // its last word: it waits for nothing else
             // About lanes, or what a later version may say.
             _ => self.on_lane_word(cx, frame),
         }
@@ -214,18 +225,30 @@ impl Link {
         if all_heard && !self.close.answered && (self.close.said || !self.close.asked) {
             self.close.answered = true;
             self.hear_out(cx);
+            self.acknowledge(cx); // the peer waits for nothing else
             self.control(cx, CLOSE_ACK, &self.outbox.next_stream_id().to_be_bytes());
         }
-        let settled = self.is_settled();
-        if settled && self.lanes.count() > 1 {
-            // Each side has everything. This side's last word counts as heard when all lanes are acknowledged.
-            self.close.flushed = self.lanes.are_empty();
-            if self.close.flushed {
+        self.leave_when_settled(cx);
+    }
+
+    /// Each side has everything, as both know: what is left is that the peer hears this side's last word.
+    fn leave_when_settled(&mut self, cx: &mut Context<'_>) {
+        if !self.is_settled() || self.close.flushing {
+            return;
+        }
+        let kept = self.lanes.keeps_all() || self.lanes.count() > 1;
+        if kept && !self.lanes.are_empty() {
+            return; // it counts as heard once all lanes are acknowledged
+        }
+        match self.lanes.count() {
+            1 if self.lanes.are_open() => {
+                self.close.flushing = true;
+                self.command(cx, RtcCommand::Flush);
+            }
+            _ => {
+                self.close.flushed = true;
                 self.end(cx, Error::closed("this side closed the connection"));
             }
-        } else if settled && !self.close.flushing {
-            self.close.flushing = true;
-            self.command(cx, RtcCommand::Flush);
         }
     }
 
@@ -244,19 +267,14 @@ impl Link {
     }
 
     pub(super) fn control(&mut self, cx: &mut Context<'_>, code: u32, payload: &[u8]) {
-        if let Some(slot) = self.lanes.any(cx.now) {
-            self.control_on(cx, slot, code, payload);
+        match self.lanes.any(cx.now) {
+            Some(slot) => self.control_on(cx, slot, code, payload),
+            None => self.lanes.postpone_control(cx.now, control_frame(code, payload)),
         }
     }
 
     pub(super) fn control_on(&mut self, cx: &mut Context<'_>, slot: Slot, code: u32, payload: &[u8]) {
-        let header = Header {
-            kind: Kind::Control,
-            stream_id: code,
-            seq_id: 0,
-            seq_len: 1,
-        };
-        self.write(cx, slot, piece(header, payload), None);
+        self.write(cx, slot, control_frame(code, payload), None);
     }
 
     fn on_flushed(&mut self, cx: &mut Context<'_>) {
@@ -268,7 +286,7 @@ impl Link {
 
     fn on_channel_closed(&mut self, cx: &mut Context<'_>, at: usize, channel: u16) {
         tracing::debug!(link = self.id.0, channel, "the peer closed a data channel");
-        if self.lanes.count() > 1 {
+        if self.lanes.keeps_all() || self.lanes.count() > 1 {
             return self.on_closed(cx, at);
         }
         self.close.channels += 1;
@@ -283,8 +301,11 @@ impl Link {
     }
 
     fn on_closed(&mut self, cx: &mut Context<'_>, at: usize) {
-        // After a goodbye that was answered and heard it is the end of all lanes.
-        let is_over = self.close.answered && self.lanes.are_empty();
+        // After a goodbye that was answered and heard it is the end of all lanes. Whoever ends the last one has everything: what
+        // it has not acknowledged was at most a last word.
+        let said = self.close.answered || self.is_settled();
+        let is_over = said && (self.lanes.are_empty() || self.lanes.count() == 1);
+        self.on_lane_closed();
         if !is_over && self.lose_lane(cx, at, "the peer closed it") {
             return;
         }
@@ -363,8 +384,20 @@ impl Link {
         let mut statistics = self.inbox.statistics();
         (statistics.messages_sent, statistics.bytes_sent) = self.outbox.sent();
         statistics.lanes = self.lanes.count();
+        statistics.quic = self.agreed.over_quic;
         statistics
     }
+}
+
+fn control_frame(code: u32, payload: &[u8]) -> Frame {
+    let header = Header {
+        kind: Kind::Control,
+        stream_id: code,
+        seq_id: 0,
+        seq_len: 1,
+    };
+    let payload = Bytes::copy_from_slice(payload);
+    Frame { header, payload }
 }
 
 /// So long before that, or as far back as the clock goes.

@@ -13,10 +13,12 @@ mod wire;
 
 pub use message::{DescriptionType, PeerConnectionMessage, Registration, RelayMessage, Response};
 pub use state::RelayState;
-pub use switchboard::{ConnId, Incoming, MAX_NAME_BYTES, Switchboard, SwitchboardOutput, close_code};
+pub use switchboard::{ConnId, Counts, Incoming, MAX_NAME_BYTES, Switchboard, SwitchboardOutput, close_code};
 #[doc(hidden)] // for the fuzz targets
 pub use uplink::{Uplink, UplinkOutput};
 pub use url::refused_in_page;
+#[doc(hidden)] // for the fuzz target
+pub use url::{shown as shown_url, usable as usable_url, with_secret as url_with_secret};
 pub use wire::{DecodeError, parse_uuid};
 
 /// Bytes of the largest WebSocket message that a relay or a client takes: ProxyStore's (1 MiB, from `websockets`).

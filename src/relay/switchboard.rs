@@ -21,6 +21,8 @@ pub mod close_code {
     pub const POLICY: u16 = 1008;
     /// A message above [`MAX_FRAME_BYTES`](super::MAX_FRAME_BYTES).
     pub const TOO_BIG: u16 = 1009;
+    /// The relay cannot take the client now.
+    pub const TRY_AGAIN_LATER: u16 = 1013;
     /// The client does not answer pings.
     pub const INTERNAL_ERROR: u16 = 1011;
     /// Not a message of the relay's protocol.
@@ -70,6 +72,40 @@ pub enum SwitchboardOutput {
         /// The close reason.
         reason: &'static str,
     },
+    /// Pass a message on to whichever other relay has this peer, or else say that it is [unknown](Switchboard::unknown).
+    /// Only of a relay that [has others](Switchboard::has_others).
+    Elsewhere {
+        /// Whose message.
+        conn: ConnId,
+        /// For whom it is.
+        peer: Uuid,
+        /// The text.
+        text: String,
+    },
+}
+
+/// What has happened since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Registrations that were accepted.
+    pub registrations: u64,
+    /// Messages passed on to clients of this relay.
+    pub forwarded: u64,
+    /// Bytes (UTF-8) of these.
+    pub bytes: u64,
+    /// Messages sent back: nobody has registered that UUID.
+    pub unknown_peer: u64,
+    /// Messages sent back: the client has not registered the UUID for which it speaks.
+    pub spoofed: u64,
+    /// Messages sent back: by a rule of the caller's.
+    pub forbidden: u64,
+    /// Clients closed because they sent a message before they registered.
+    pub unregistered: u64,
+    /// Clients closed because what they sent is no message.
+    pub malformed: u64,
+    /// Clients closed because of a message that its receiver would refuse for its size.
+    pub too_big: u64,
 }
 
 /// A text frame that has been read, so that this work can be done before the switchboard is locked.
@@ -98,6 +134,14 @@ impl Incoming {
         }
     }
 
+    /// The peer to whom it is to be passed on, if it is.
+    pub fn peer(&self) -> Option<Uuid> {
+        match &self.0 {
+            Request::Forward { peer, .. } => Some(*peer),
+            _ => None,
+        }
+    }
+
     /// Reads a text frame; what is malformed becomes a refusal.
     pub fn read(text: &str) -> Self {
         Self(match Frame::read(text) {
@@ -122,12 +166,27 @@ pub struct Switchboard {
     conns: HashMap<ConnId, Option<Registration>>,
     by_uuid: HashMap<Uuid, ConnId>,
     outputs: VecDeque<SwitchboardOutput>,
+    counts: Counts,
+    others: bool,
 }
 
 impl Switchboard {
+    /// The reason that goes with [`close_code::REPLACED`].
+    pub const REPLACED: &str = REPLACED;
+
     /// A relay without clients.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// From now on other relays may have peers that this one has not.
+    pub fn has_others(&mut self) {
+        self.others = true;
+    }
+
+    /// What has happened so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// A socket was opened. How long it may stay unregistered is the caller's rule.
@@ -151,14 +210,55 @@ impl Switchboard {
                 let own = client.uuid;
                 self.forward(conn, own, source, peer, text);
             }
-            (Request::Forward { .. }, None) => self.close(conn, close_code::FORBIDDEN, NOT_REGISTERED),
+            (Request::Forward { .. }, None) => self.refuse_unregistered(conn),
             (Request::LongName(bytes), _) => self.refuse_name(conn, bytes),
             (Request::Refused(why), _) => {
                 let end = why.floor_char_boundary(LOGGED_BYTES);
                 warn!(conn = conn.0, why = &why[..end], "refused");
+                self.counts.malformed += 1;
                 self.close(conn, close_code::UNKNOWN_MESSAGE, UNKNOWN_MESSAGE);
             }
         }
+    }
+
+    /// A message came that the caller does not allow, and why not: it goes back, if it is the client's own.
+    pub fn on_forbidden(&mut self, conn: ConnId, incoming: Incoming, why: &str) {
+        match (incoming.0, self.conns.get(&conn)) {
+            (Request::Forward { source, peer, text }, Some(Some(client))) if client.uuid == source => {
+                self.forbidden(conn, peer, &text, why);
+            }
+            (request, _) => self.on_incoming(conn, Incoming(request)),
+        }
+    }
+
+    /// Nobody has the peer of a message that was to go [elsewhere](SwitchboardOutput::Elsewhere).
+    pub fn unknown(&mut self, conn: ConnId, peer: Uuid, text: &str) {
+        if self.conns.contains_key(&conn) {
+            self.counts.unknown_peer += 1;
+            let error = format!(
+                "Cannot forward peer connection message to peer {peer} because this peer is not registered this relay server."
+            );
+            self.send_back(conn, peer, text, &error);
+        }
+    }
+
+    /// The peer of a message that was to go elsewhere may not have it, and why.
+    pub fn forbidden(&mut self, conn: ConnId, peer: Uuid, text: &str, why: &str) {
+        if self.conns.contains_key(&conn) {
+            self.counts.forbidden += 1;
+            let error = format!("Cannot forward peer connection message to peer {peer}: {why}");
+            self.send_back(conn, peer, text, &error);
+        }
+    }
+
+    /// A message of another relay's client, as that relay's [`SwitchboardOutput::Elsewhere`] had it. `false`: the peer is
+    /// not here.
+    pub fn deliver(&mut self, peer: Uuid, text: String) -> bool {
+        let Some(&target) = self.by_uuid.get(&peer) else {
+            return false;
+        };
+        self.pass_on(target, text);
+        true
     }
 
     /// A binary frame came, which is no part of the protocol.
@@ -228,6 +328,7 @@ impl Switchboard {
             self.close(old, close_code::REPLACED, REPLACED);
         }
         info!(conn = conn.0, %uuid, name = registration.name, "registered");
+        self.counts.registrations += 1;
         if let Some(Some(before)) = self.conns.insert(conn, Some(registration)) {
             self.by_uuid.remove(&before.uuid);
         }
@@ -255,23 +356,42 @@ impl Switchboard {
 
     fn forward(&mut self, conn: ConnId, own: Uuid, source: Uuid, peer: Uuid, text: String) {
         if source != own {
+            self.counts.spoofed += 1;
             let error = format!(
                 "Cannot forward peer connection message from {source} because this client is registered as {own}."
             );
             return self.send_back(conn, peer, &text, &error);
         }
-        let Some(&target) = self.by_uuid.get(&peer) else {
-            let error = format!(
-                "Cannot forward peer connection message to peer {peer} because this peer is not registered this relay server."
-            );
-            return self.send_back(conn, peer, &text, &error);
-        };
         if text.len() > MAX_FRAME_BYTES {
             // It grew by escapes. The receiver would close its own socket (1009), so that the sender's goes instead.
-            return self.close(conn, close_code::TOO_BIG, TOO_BIG);
+            return self.refuse_size(conn);
         }
-        debug!(%source, %peer, bytes = text.len(), "forwarded");
+        match self.by_uuid.get(&peer) {
+            Some(&target) => {
+                debug!(%source, %peer, bytes = text.len(), "forwarded");
+                self.pass_on(target, text);
+            }
+            None if self.others => self
+                .outputs
+                .push_back(SwitchboardOutput::Elsewhere { conn, peer, text }),
+            None => self.unknown(conn, peer, &text),
+        }
+    }
+
+    fn pass_on(&mut self, target: ConnId, text: String) {
+        self.counts.forwarded += 1;
+        self.counts.bytes += text.len() as u64;
         self.send(target, text);
+    }
+
+    fn refuse_unregistered(&mut self, conn: ConnId) {
+        self.counts.unregistered += 1;
+        self.close(conn, close_code::FORBIDDEN, NOT_REGISTERED);
+    }
+
+    fn refuse_size(&mut self, conn: ConnId) {
+        self.counts.too_big += 1;
+        self.close(conn, close_code::TOO_BIG, TOO_BIG);
     }
 
     /// The message goes back to its sender, saying what was wrong with it.
@@ -283,7 +403,7 @@ impl Switchboard {
         };
         match answer.len() {
             0..=MAX_FRAME_BYTES => self.send(conn, answer),
-            _ => self.close(conn, close_code::TOO_BIG, TOO_BIG),
+            _ => self.refuse_size(conn),
         }
     }
 

@@ -68,6 +68,14 @@ enum State {
     Ended,
 }
 
+/// A second socket beside that of a registration.
+#[derive(Debug, Clone, Copy)]
+struct Renewal {
+    socket: SocketId,
+    until: Instant,
+    opened: bool,
+}
+
 /// One client's registration at one relay, over as many sockets as it takes.
 #[derive(Debug)]
 pub struct Uplink {
@@ -75,11 +83,21 @@ pub struct Uplink {
     reconnect: Reconnect,
     rng: fastrand::Rng,
     state: State,
+    /// While registered: another registration that is to replace it.
+    renewal: Option<Renewal>,
+    /// The socket that was replaced by one: what is on its way over it still counts, until the relay closes it, or this time.
+    retiring: Option<(SocketId, Instant)>,
+    /// Whether a second socket was lost after it had asked to be registered: the first may have been replaced by it.
+    replaced_by_own: bool,
     next_socket: u64,
     /// Attempts since a registration last held.
     failures: u32,
     /// Whether the relay has ever registered us: it exists, and lets us in.
     known: bool,
+    /// Whether each call has a token of its own, and so a refusal need not be the last word.
+    asks: bool,
+    /// Whether the last call was refused, and one with another token is to follow.
+    doubted: bool,
     last_failure: Option<String>,
     queue: VecDeque<PeerConnectionMessage>,
     outputs: VecDeque<UplinkOutput>,
@@ -93,13 +111,26 @@ impl Uplink {
             reconnect,
             rng: fastrand::Rng::with_seed(seed),
             state: State::Idle,
+            renewal: None,
+            retiring: None,
+            replaced_by_own: false,
             next_socket: 0,
             failures: 0,
             known: false,
+            asks: false,
+            doubted: false,
             last_failure: None,
             queue: VecDeque::new(),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Whether somebody is asked for a token at each call of the relay. A known client whose token is refused is then
+    /// refused for good only the second time in a row: the first token may have ended on its way.
+    #[must_use]
+    pub fn asking(mut self, asks: bool) -> Self {
+        self.asks = asks;
+        self
     }
 
     /// Goes to the relay. Later calls do nothing.
@@ -111,6 +142,12 @@ impl Uplink {
 
     /// A socket reports something; of a socket that is no longer this uplink's, nothing counts.
     pub fn on_event(&mut self, now: Instant, socket: SocketId, event: SocketEvent) {
+        if self.renewal.is_some_and(|renewal| renewal.socket == socket) {
+            return self.on_renewal(now, event);
+        }
+        if self.retiring.is_some_and(|(retiring, _)| retiring == socket) {
+            return self.on_retiring(&event);
+        }
         if self.socket() != Some(socket) {
             return;
         }
@@ -129,15 +166,42 @@ impl Uplink {
 
     /// Tries again at once instead of waiting; an attempt that takes long is begun anew. Otherwise does nothing.
     pub fn reconnect_now(&mut self, now: Instant) {
+        self.reopen(now, STALE_AFTER);
+    }
+
+    fn reopen(&mut self, now: Instant, stale_after: Duration) {
         match self.state {
-            State::Opening { socket, until } if until <= now + (STEP_TIMEOUT - STALE_AFTER) => {
+            State::Opening { socket, until } if until + stale_after <= now + STEP_TIMEOUT => {
                 self.outputs.push_back(UplinkOutput::CloseSocket(socket));
+                if self.known {
+                    let reason = "it does not answer".into();
+                    self.outputs.push_back(UplinkOutput::Lost { reason });
+                }
             }
             State::Waiting { .. } => {}
             _ => return,
         }
         self.failures = 0;
         self.open(now);
+    }
+
+    /// What was sent by the relay is not answered, or the network has changed: the way to it may have gone without a
+    /// word. A registration older than `age` is made again over another socket, beside the one it replaces, so that peers always
+    /// find this client; an attempt that has taken so long is begun anew, and one that waits is made at once.
+    pub fn renew(&mut self, now: Instant, age: Duration) {
+        match self.state {
+            State::Registered { since, .. } if since + age <= now => {
+                let is_young = |renewal: Renewal| renewal.until + age > now + STEP_TIMEOUT;
+                if self.renewal.is_some_and(is_young) {
+                    return;
+                }
+                debug!("registers again, to be sure of the relay");
+                self.drop_renewal();
+                let (socket, until, opened) = (self.new_socket(), now + STEP_TIMEOUT, false);
+                self.renewal = Some(Renewal { socket, until, opened });
+            }
+            _ => self.reopen(now, age),
+        }
     }
 
     /// Time has passed: see [`next_deadline`](Self::next_deadline). Early calls do nothing.
@@ -151,6 +215,12 @@ impl Uplink {
             }
             State::Waiting { until } if until <= now => self.open(now),
             _ => {}
+        }
+        if self.renewal.is_some_and(|renewal| renewal.until <= now) {
+            self.drop_renewal();
+        }
+        if self.retiring.is_some_and(|(_, until)| until <= now) {
+            self.retire();
         }
     }
 
@@ -193,10 +263,13 @@ impl Uplink {
 
     /// When to call [`on_timeout`](Self::on_timeout) next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        match self.state {
+        let until = match self.state {
             State::Opening { until, .. } | State::Registering { until, .. } | State::Waiting { until } => Some(until),
             State::Idle | State::Registered { .. } | State::Ended => None,
-        }
+        };
+        let renewal = self.renewal.map(|renewal| renewal.until);
+        let retiring = self.retiring.map(|(_, until)| until);
+        until.into_iter().chain(renewal).chain(retiring).min()
     }
 
     /// Whether the relay knows this client now.
@@ -219,24 +292,90 @@ impl Uplink {
     }
 
     fn open(&mut self, now: Instant) {
+        let (socket, until) = (self.new_socket(), now + STEP_TIMEOUT);
+        self.state = State::Opening { socket, until };
+    }
+
+    fn new_socket(&mut self) -> SocketId {
         let socket = SocketId(self.next_socket);
         self.next_socket += 1;
-        self.state = State::Opening {
-            socket,
-            until: now + STEP_TIMEOUT,
-        };
         self.outputs.push_back(UplinkOutput::Open(socket));
+        socket
     }
 
     fn on_open(&mut self, now: Instant, socket: SocketId) {
         if let State::Opening { .. } = self.state {
-            self.state = State::Registering {
-                socket,
-                until: now + STEP_TIMEOUT,
-            };
-            let text = RelayMessage::Registration(self.registration.clone()).encode();
-            self.outputs.push_back(UplinkOutput::Send(socket, text));
+            let until = now + STEP_TIMEOUT;
+            self.state = State::Registering { socket, until };
+            self.register(socket);
         }
+    }
+
+    fn register(&mut self, socket: SocketId) {
+        let text = RelayMessage::Registration(self.registration.clone()).encode();
+        self.outputs.push_back(UplinkOutput::Send(socket, text));
+    }
+
+    /// What the second socket reports. Without success all is as it was.
+    fn on_renewal(&mut self, now: Instant, event: SocketEvent) {
+        let Some(renewal) = self.renewal.as_mut() else { return };
+        let socket = renewal.socket;
+        match event {
+            SocketEvent::Open => {
+                renewal.opened = true;
+                self.register(socket);
+            }
+            SocketEvent::Text(text) => {
+                let old = self.socket();
+                self.take_renewal();
+                self.retire();
+                self.retiring = old.map(|old| (old, now + STEP_TIMEOUT));
+                self.on_text(now, socket, &text);
+            }
+            SocketEvent::Binary => {}
+            SocketEvent::Closed { .. } | SocketEvent::Unusable(_) => self.forget_renewal(),
+        }
+    }
+
+    fn on_retiring(&mut self, event: &SocketEvent) {
+        match event {
+            SocketEvent::Text(text) => {
+                if let Ok(RelayMessage::PeerConnection(message)) = RelayMessage::decode(text) {
+                    self.outputs.push_back(UplinkOutput::Message(message));
+                }
+            }
+            SocketEvent::Closed { .. } | SocketEvent::Unusable(_) => self.retiring = None,
+            SocketEvent::Open | SocketEvent::Binary => {}
+        }
+    }
+
+    fn retire(&mut self) {
+        if let Some((socket, _)) = self.retiring.take() {
+            self.outputs.push_back(UplinkOutput::CloseSocket(socket));
+        }
+    }
+
+    /// The second socket is the one from now on; `false` if there is none.
+    fn take_renewal(&mut self) -> bool {
+        let Some(Renewal { socket, until, opened }) = self.renewal.take() else {
+            return false;
+        };
+        self.state = match opened {
+            true => State::Registering { socket, until },
+            false => State::Opening { socket, until },
+        };
+        true
+    }
+
+    fn drop_renewal(&mut self) {
+        if let Some(Renewal { socket, .. }) = self.renewal {
+            self.outputs.push_back(UplinkOutput::CloseSocket(socket));
+        }
+        self.forget_renewal();
+    }
+
+    fn forget_renewal(&mut self) {
+        self.replaced_by_own |= self.renewal.take().is_some_and(|renewal| renewal.opened);
     }
 
     fn on_text(&mut self, now: Instant, socket: SocketId, text: &str) {
@@ -273,8 +412,9 @@ impl Uplink {
             return self.refuse(None, reason);
         }
         self.state = State::Registered { socket, since: now };
+        self.replaced_by_own = false;
         self.last_failure = None;
-        self.known = true;
+        (self.known, self.doubted) = (true, false);
         self.outputs.push_back(UplinkOutput::Registered);
         for message in std::mem::take(&mut self.queue) {
             self.push_send(socket, message);
@@ -282,10 +422,24 @@ impl Uplink {
     }
 
     fn on_closed(&mut self, now: Instant, code: Option<u16>, reason: String, http_status: Option<u16>) {
+        // The relay may close what a second socket of this client replaces before it answers that.
         let reason = printable::reason(&reason);
+        if self.take_renewal() {
+            if code != Some(close_code::REPLACED) {
+                self.outputs.push_back(UplinkOutput::Lost { reason });
+            }
+            return;
+        }
+        if code == Some(close_code::REPLACED) && std::mem::take(&mut self.replaced_by_own) {
+            return self.fail(now, describe(code, reason, http_status));
+        }
         const FINAL: [u16; 3] = [close_code::UNAUTHORIZED, close_code::FORBIDDEN, close_code::REPLACED];
         let refused = code.filter(|code| FINAL.contains(code));
         if refused.is_some() || matches!(http_status, Some(401 | 403)) {
+            if self.asks && self.known && refused != Some(close_code::REPLACED) && !self.doubted {
+                self.doubted = true;
+                return self.fail(now, describe(code, reason, http_status));
+            }
             return self.refuse(refused, describe(None, reason, http_status));
         }
         let reason = describe(code, reason, http_status);
@@ -346,6 +500,8 @@ impl Uplink {
     }
 
     fn end(&mut self) {
+        self.drop_renewal();
+        self.retire();
         self.state = State::Ended;
         self.queue.clear();
     }

@@ -6,7 +6,7 @@ use crate::{Error, Result, json};
 ///
 /// # Errors
 /// [`Error::InvalidInput`] says which part cannot be used.
-pub(crate) fn usable(url: &str) -> Result<String> {
+pub fn usable(url: &str) -> Result<String> {
     let fail = |what: &str| {
         let shown = json::string(&shown(url));
         let text = format!("the relay's URL {shown} {what}: it must look like ws://host:port or wss://host");
@@ -43,7 +43,7 @@ pub(crate) fn usable(url: &str) -> Result<String> {
 }
 
 /// The URL for people and logs: without user and password, and without the query, where tokens are.
-pub(crate) fn shown(url: &str) -> String {
+pub fn shown(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let (rest, query) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -55,7 +55,7 @@ pub(crate) fn shown(url: &str) -> String {
 
 /// The URL with the secret by which this client takes its place at the relay again, unless the user has chosen one.
 /// ProxyStore's relay does not look at it.
-pub(crate) fn with_secret(url: &str, secret: &str) -> String {
+pub fn with_secret(url: &str, secret: &str) -> String {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     if query.split('&').any(|pair| pair.starts_with("resume=")) {
         return url.to_owned();

@@ -28,6 +28,9 @@ use std::time::Duration;
 use uuid::Uuid;
 use web_time::Instant;
 
+/// A registration older than this is made again when the network has changed.
+const NETWORK_CHANGE: Duration = Duration::from_secs(1);
+
 /// Whom offers and answers from the relay go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -55,6 +58,8 @@ pub struct Router {
     pub(crate) prompt: bool,
     /// Whether it is [`Platform::HOLDS_BACK`](crate::platform::Platform::HOLDS_BACK).
     pub(crate) holds_back: bool,
+    /// Whether the platform [has QUIC](crate::platform::Platform::QUIC).
+    pub(crate) quic: bool,
     mode: Mode,
     /// For people: without secrets.
     url: String,
@@ -74,6 +79,11 @@ pub struct Router {
     out: VecDeque<Output>,
     next_rtc: u64,
     next_link: u64,
+    /// What this side calls its sessions.
+    numbers: fastrand::Rng,
+    /// Whether the relay was away since it had us, and when it had us again after that.
+    was_away: bool,
+    returned: Option<Instant>,
     registering: Vec<(RequestId, Instant)>,
     refused: Option<Error>,
     closing: Option<Vec<RequestId>>,
@@ -85,10 +95,12 @@ impl Router {
     pub fn new(mode: Mode, url: &str, me: Registration, config: impl Into<Arc<Config>>, seed: u64) -> Self {
         let (config, url) = (config.into(), url::shown(url));
         let uplink = Uplink::new(me.clone(), config.reconnect.clone(), seed);
+        let uplink = uplink.asking(config.token.as_ref().is_some_and(|token| token.fixed().is_none()));
         Self {
             config,
             prompt: false,
             holds_back: true,
+            quic: false,
             mode,
             url,
             me,
@@ -103,6 +115,9 @@ impl Router {
             out: VecDeque::new(),
             next_rtc: 0,
             next_link: 0,
+            numbers: fastrand::Rng::with_seed(!seed),
+            was_away: false,
+            returned: None,
             registering: Vec::new(),
             refused: None,
             closing: None,
@@ -121,7 +136,7 @@ impl Router {
         match input {
             Input::Request(id, request) => self.on_request(now, id, request),
             Input::Event(Event::Socket(socket, event)) => self.uplink.on_event(now, socket, event),
-            Input::Event(Event::Online) => self.uplink.reconnect_now(now),
+            Input::Event(Event::NetworkChanged) => self.on_network(now),
             Input::Event(Event::Rtc(rtc, event)) => {
                 if let Some(&link) = self.by_rtc.get(rtc) {
                     self.with_link(now, link, |link, cx| link.on_event(cx, rtc, event));
@@ -205,11 +220,17 @@ impl Router {
             config: &self.config,
             prompt: self.prompt,
             holds_back: self.holds_back,
+            returned: self.returned,
+            relay_ended: self.refused.is_some(),
+            quic: self.quic && self.config.quic,
             out: &mut self.out,
             next_rtc: &mut self.next_rtc,
             by_rtc: &mut self.by_rtc,
         };
         let result = step(link, &mut cx);
+        if let Some(age) = link.take_doubt() {
+            self.uplink.renew(now, age);
+        }
         self.keep_books(id);
         Some(result)
     }
@@ -243,8 +264,8 @@ impl Router {
     }
 
     fn add_link(&mut self, id: LinkId, peer: Option<Uuid>, channels: u16) -> &mut Link {
-        let (config, links) = (&self.config, &mut self.links);
-        links.get_or_insert_with(id, || Link::new(id, peer, channels, config))
+        let (config, links, numbers) = (&self.config, &mut self.links, &mut self.numbers);
+        links.get_or_insert_with(id, || Link::new(id, peer, channels, config, numbers.u64(..)))
     }
 
     /// A new managed link to a peer, which replaces whatever there was in the books.
@@ -323,8 +344,9 @@ impl Router {
             UplinkOutput::Send(socket, text) => self.out.push_back(Output::SendSocket(socket, text)),
             UplinkOutput::CloseSocket(socket) => self.out.push_back(Output::CloseSocket(socket)),
             UplinkOutput::Message(message) => self.on_relay_message(now, message),
-            UplinkOutput::Registered => self.on_registered(),
+            UplinkOutput::Registered => self.on_registered(now),
             UplinkOutput::Lost { reason } => {
+                self.was_away = true;
                 tracing::warn!(url = %self.url, reason, "lost the relay");
             }
             UplinkOutput::Retrying { reason, wait } => {
@@ -337,12 +359,30 @@ impl Router {
         }
     }
 
-    fn on_registered(&mut self) {
+    fn on_registered(&mut self, now: Instant) {
         self.out.push_back(Output::Relay(RelayState::Registered));
         for (request, _) in self.registering.drain(..) {
             self.out.push_back(Output::Reply(request, Ok(Reply::Done)));
         }
-        self.links.values_mut().for_each(Link::on_registered);
+        let away = std::mem::take(&mut self.was_away);
+        if away {
+            self.returned = Some(now);
+        }
+        for link in self.link_ids() {
+            self.with_link(now, link, |link, cx| link.on_registered(cx, away));
+        }
+    }
+
+    /// The network has changed, or is back.
+    fn on_network(&mut self, now: Instant) {
+        self.uplink.renew(now, NETWORK_CHANGE);
+        for link in self.link_ids() {
+            self.with_link(now, link, Link::suspect);
+        }
+    }
+
+    fn link_ids(&self) -> Vec<LinkId> {
+        self.links.values().map(|link| link.id).collect()
     }
 
     /// The relay will not have us: set-ups end, open connections go on.
@@ -361,6 +401,9 @@ impl Router {
             .collect();
         for link in waiting {
             self.with_link(now, link, |link, cx| link.end(cx, error.clone()));
+        }
+        for link in self.link_ids() {
+            self.with_link(now, link, Link::on_relay_ended);
         }
     }
 

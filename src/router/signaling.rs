@@ -11,7 +11,7 @@
 
 use super::Router;
 use crate::description::{Description, Words};
-use crate::link::{Link, Signal};
+use crate::link::{Link, Signal, resumed};
 use crate::output::{Output, State};
 use crate::platform::SdpType;
 use crate::relay::{DescriptionType, PeerConnectionMessage};
@@ -90,10 +90,32 @@ impl Router {
             return self.take_description(now, link, description);
         }
         self.check_identity(peer, &session.sdp)?;
+        if resumed(&session.sdp).is_some() {
+            return self.resume(now, peer, known, &session.sdp);
+        }
         let Some(link) = self.link_for_offer(now, peer, known, &session.sdp)? else {
             return Ok(());
         };
         self.take_description(now, link, description)
+    }
+
+    /// An offer for a session that goes on; a peer that means another one learns that it has ended.
+    fn resume(&mut self, now: Instant, peer: Uuid, known: Option<LinkId>, sdp: &str) -> Result<()> {
+        let fingerprint = self.check_identity(peer, sdp)?;
+        let link = known.filter(|id| {
+            let link = self.links.get(id);
+            link.is_some_and(|link| link.is_session(sdp, fingerprint))
+        });
+        match link {
+            Some(link) => self.with_link(now, link, |link, cx| link.accept_lane(cx, sdp)),
+            // A peer that is being connected anew learns it by that.
+            None if known.is_some() => None,
+            None => {
+                self.withdraw(peer);
+                None
+            }
+        };
+        Ok(())
     }
 
     /// Tells a peer of our own kind that the attempt it has answered was given up; others would not understand.
@@ -128,7 +150,7 @@ impl Router {
         let old = known
             .and_then(|id| self.links.get(&id))
             .filter(|link| !link.is_closing() || link.knows(sdp));
-        if let Some(old) = old.filter(|link| link.state() != State::Connected || link.knows(sdp)) {
+        if let Some(old) = old.filter(|link| !link.is_up() || link.knows(sdp)) {
             return Ok(Some(old.id));
         }
         let replaced = old.map(|link| link.id);
@@ -203,7 +225,7 @@ impl Router {
         if let Some(reason) = message.error {
             let peer = message.peer_uuid;
             self.with_link(now, link, |link, cx| {
-                if link.is_own_offer(&message.description) {
+                if !link.on_unknown(cx, &message.description) && link.is_own_offer(&message.description) {
                     let reason = printable::reason(&reason);
                     link.end(cx, Error::PeerUnavailable { peer, reason });
                 }
@@ -271,7 +293,7 @@ fn on_offer(link: &Link, me: Uuid, sdp: &str) -> OnOffer {
         }
         State::Connecting if link.is_offering() && ours && link.peer < Some(me) => OnOffer::Repeat,
         // In manual mode: a connection that is up is not replaced behind its user's back.
-        State::Connected => OnOffer::Ignore,
+        State::Connected | State::Reconnecting => OnOffer::Ignore,
         _ => OnOffer::Answer,
     }
 }

@@ -241,7 +241,8 @@ impl World {
 
     /// Connections of a node that are connected, or being set up.
     pub fn live_links(&self, node: NodeId) -> usize {
-        let live = |(state, _): &&(State, _)| matches!(state, State::Connecting | State::Connected);
+        let live =
+            |(state, _): &&(State, _)| matches!(state, State::Connecting | State::Connected | State::Reconnecting);
         self.nodes[node.0].states.values().filter(live).count()
     }
 
@@ -337,6 +338,11 @@ impl World {
             };
             self.event_soon(node, Event::Socket(socket, lost), Duration::ZERO);
         }
+    }
+
+    /// A node is told that its network has changed.
+    pub fn change_network(&mut self, node: NodeId) {
+        self.event_soon(node, Event::NetworkChanged, Duration::ZERO);
     }
 
     /// Puts a text on a node's relay connection, as a hostile relay or client could.

@@ -139,6 +139,7 @@ impl World {
         while let Some(output) = self.relay.switchboard.poll_output() {
             match output {
                 SwitchboardOutput::Send { conn, text, .. } => self.pass_on(conn, text),
+                SwitchboardOutput::Elsewhere { .. } => {} // this relay is alone
                 SwitchboardOutput::Close { conn, code, reason } => {
                     let reason = reason.to_string();
                     self.reach_node(

@@ -11,7 +11,6 @@ use web_time::Instant;
 
 mod credit;
 mod identity;
-#[cfg(feature = "lanes")]
 mod lanes;
 mod silence;
 
@@ -21,15 +20,12 @@ pub type Outcome = Result<(), String>;
 /// A world by its name: the time its clock begins at, and the seed.
 pub type Named = (&'static str, fn(Instant, u64) -> Outcome);
 
-/// Every world that there is with these features: those of lanes are none where pages' single connection is built.
+/// Every world that there is.
 pub fn all() -> impl Iterator<Item = Named> {
-    let all = ANYWHERE.iter();
-    #[cfg(feature = "lanes")]
-    let all = all.chain(lanes::ALL);
-    all.copied()
+    ALL.iter().chain(lanes::ALL).copied()
 }
 
-const ANYWHERE: &[Named] = &[
+const ALL: &[Named] = &[
     ("both_call_at_once", both_call_at_once),
     (
         "a_foreign_call_is_answered_and_used",
@@ -369,7 +365,7 @@ fn a_send_to_a_dead_peer_fails(now: Instant, seed: u64) -> Outcome {
     world.set_reads(b, false);
     let tickets: Vec<Ticket> = (0..100).map(|_| world.send(a, b, vec![7; 1 << 20])).collect();
     world.run_for(Duration::from_millis(rng.u64(0..2000)));
-    world.kill(b, rng.bool());
+    world.kill(b, true);
     let dead_after = Config::default().dead_after;
     let done = world.run_until(dead_after, |w| tickets.iter().all(|t| w.reply(*t).is_some()));
     check(done, || "a send hangs".into())?;

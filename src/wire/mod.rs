@@ -42,15 +42,20 @@ pub(crate) mod word {
         ORDERED = "ordered";
         /// This side takes its datagrams out of the kernel at once: larger bursts may be sent to it.
         PROMPT = "prompt";
+        /// Data goes over QUIC on the path that ICE has chosen, where that comes up in time. In force where both say it.
+        QUIC = "quic";
+        /// In a description for a session that goes on: the number that the peer has given it, and the new lane's.
+        RESUME = "resume";
         /// What both sides have seen of both descriptions is compared before anything else, by
         /// [`SEAL`](super::control::SEAL). Whoever has an id that is a key does so without being asked.
         SEAL = "seal";
+        /// The number that this side has given the session, by which it goes on when all paths are lost.
+        SESSION = "session";
     }
 }
 
 /// What a control frame says: a chunk of kind [`Control`](crate::chunk::Kind::Control) with this as its `stream_id`.
 /// Numbers in their payloads are in network byte order. Codes that are not known are ignored.
-#[cfg_attr(not(feature = "lanes"), allow(dead_code))] // some are about lanes
 pub(crate) mod control {
     // 5 to 7 are free.
     registry! { u32;

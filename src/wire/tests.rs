@@ -44,8 +44,8 @@ fn every_kind_of_chunk_is_described_and_no_other() {
 #[test]
 fn the_relays_close_codes_are_described() {
     use close_code::{
-        FORBIDDEN, GOING_AWAY, INTERNAL_ERROR, MESSAGE_TOO_LONG, POLICY, REPLACED, TOO_BIG, UNAUTHORIZED,
-        UNKNOWN_MESSAGE,
+        FORBIDDEN, GOING_AWAY, INTERNAL_ERROR, MESSAGE_TOO_LONG, POLICY, REPLACED, TOO_BIG, TRY_AGAIN_LATER,
+        UNAUTHORIZED, UNKNOWN_MESSAGE,
     };
     let described: Vec<u16> = rows("### Close codes")
         .iter()
@@ -56,6 +56,7 @@ fn the_relays_close_codes_are_described() {
         POLICY,
         TOO_BIG,
         INTERNAL_ERROR,
+        TRY_AGAIN_LATER,
         UNKNOWN_MESSAGE,
         UNAUTHORIZED,
         FORBIDDEN,

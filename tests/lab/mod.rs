@@ -251,6 +251,62 @@ impl Site {
         ip(&format!("{lab}-public"), &[&route]);
     }
 
+    /// Nothing comes through this site's router any more, in or out, until [`Site::mend`].
+    pub fn cut(&self) {
+        self.nft("table inet cut { chain everything { type filter hook forward priority -300; policy drop; }; }");
+    }
+
+    /// The end of [`Site::cut`].
+    pub fn mend(&self) {
+        self.nft("delete table inet cut");
+    }
+
+    /// The host sends no more than so many Mbit/s from here on.
+    pub fn set_rate(&self, mbit: u32) {
+        let rate = format!("{mbit}mbit");
+        let args = [
+            "-n", &self.host, "qdisc", "replace", "dev", "wan", "root", "tbf", "rate", &rate,
+        ];
+        run("tc", &[&args[..], &["burst", "64kb", "latency", "50ms"]].concat(), "");
+    }
+
+    /// This site's router forgets who has sent what to whom, as one that was restarted: a symmetric one gives other ports then.
+    pub fn forget(&self) {
+        ip(
+            &self.router(),
+            &[
+                "link set wan down",
+                "link set wan up",
+                "route replace default via 203.0.113.1",
+            ],
+        );
+    }
+
+    fn nft(&self, rules: &str) {
+        run(
+            "ip",
+            &["netns", "exec", &self.router(), "nft", "-f", "-"],
+            &format!("{rules}\n"),
+        );
+    }
+
+    /// The host leaves its network's address for another one of it.
+    pub fn move_address(&self) {
+        let number = self.host.rsplit_once("-host").map_or("", |(_, number)| number);
+        ip(
+            &self.host,
+            &[
+                &format!("address del 192.168.{number}.2/24 dev wan"),
+                &format!("address add 192.168.{number}.3/24 dev wan"),
+                &format!("route replace default via 192.168.{number}.1"),
+            ],
+        );
+    }
+
+    fn router(&self) -> String {
+        self.host.replace("-host", "-router")
+    }
+
     /// Takes the host's own interface down, as when a wireless network is left.
     pub fn take_down(&self) {
         ip(&self.host, &["link set wan down"]);

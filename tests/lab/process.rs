@@ -97,6 +97,26 @@ impl Process {
         Some(event)
     }
 
+    /// It stands still, as on a computer that sleeps, until [`Process::wake`].
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// The end of [`Process::freeze`].
+    pub fn wake(&self) {
+        self.signal("-CONT");
+    }
+
+    /// It ends without a word.
+    pub fn kill(&self) {
+        self.signal("-KILL");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().expect("it runs").to_string();
+        super::run("kill", &[signal, &pid], "");
+    }
+
     /// The next event of this `type`.
     pub async fn event(&mut self, kind: &str) -> Event {
         while let Some(event) = self.next().await {

@@ -29,8 +29,8 @@ export type Bytes = ReturnType<typeof Uint8Array.of>;
 /** What arrives: what was sent as text as a string, anything else as bytes. Either may be empty. */
 export type Received = string | Bytes;
 
-/** Where a connection stands. */
-export type ConnectionState = "new" | "connecting" | "connected" | "closed" | "failed";
+/** Where a connection stands. `reconnecting`: its path is lost, and another one is looked for; nothing is lost by that. */
+export type ConnectionState = "new" | "connecting" | "connected" | "reconnecting" | "closed" | "failed";
 
 /** What went wrong, by a name that does not change. */
 export type ErrorCode =
@@ -103,6 +103,11 @@ export interface Options extends Abortable {
   identity?: string | undefined;
   /** Whether only peers whose ids are keys may connect and be connected to. Default `false`. */
   requireVerified?: boolean | undefined;
+  /**
+   * What shows the relay that this peer may use it: a token, or a function that gives one, or a promise of one, at each call
+   * of the relay: the first, and whenever the connection to it was lost. It is sent as a WebSocket subprotocol.
+   */
+  token?: string | (() => string | Promise<string>) | undefined;
   /** Data channels of a connection that this side offers, 1–64. Default 1. */
   channels?: number | undefined;
   /** STUN and TURN servers, as `RTCPeerConnection` takes them. Default Google's public STUN server; `[]` uses none. */
@@ -121,6 +126,12 @@ export interface Options extends Abortable {
    * when a peer is silent: with the default Firefox takes up to 12,300.
    */
   deadAfter?: number | undefined;
+  /**
+   * Milliseconds that a connection to a peer of our own kind goes on without a path, after the loss of the last one: its
+   * state is `reconnecting`, another path is looked for, and what is sent waits. Both sides must want it; native programs do,
+   * for 60,000. Default 0: the connection ends with its path.
+   */
+  sessionTimeout?: number | undefined;
   /** Milliseconds that `close` has for delivering what was sent before it. Default 30,000. */
   closeTimeout?: number | undefined;
   /** Milliseconds before a lost relay is tried again for the first time; each further wait is twice as long. Default 1,000. */

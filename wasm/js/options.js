@@ -38,6 +38,12 @@ function iceTransportPolicy(key, value) {
   throw invalid('`iceTransportPolicy` must be "all" or "relay"');
 }
 
+/** One token, or who gives one at each call of the relay. */
+function token(key, value) {
+  if (typeof value === "function" || (typeof value === "string" && /^[!-~]+$/.test(value))) return value;
+  throw invalid("`token` must be a function, or a string of visible ASCII characters without spaces");
+}
+
 /** How each option is checked. */
 const OPTIONS = {
   name: string,
@@ -50,6 +56,7 @@ const OPTIONS = {
   gatherTimeout: time,
   connectTimeout: time,
   deadAfter: time,
+  sessionTimeout: time,
   closeTimeout: time,
   reconnectInitial: time,
   reconnectMax: time,
@@ -57,6 +64,7 @@ const OPTIONS = {
   receiveBufferBytes: upTo(0xffffffff),
   chunkBytes: upTo(0xffffffff),
   ordered: of("boolean", "true or false"),
+  token,
   signal: () => {},
 };
 

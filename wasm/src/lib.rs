@@ -11,6 +11,7 @@
 //! ```
 #![cfg(target_family = "wasm")]
 
+mod alarm;
 mod handle;
 mod identity;
 #[cfg(feature = "js")]

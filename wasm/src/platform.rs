@@ -1,20 +1,17 @@
 //! What the common code's driver needs of a web page.
 
+use crate::alarm::Alarm;
 use crate::identity::Certificate;
 use crate::listener::Listener;
 use crate::rtc::{Peer, WebRtc};
 use crate::socket::WebSocket;
 use crosspeer::platform::{Event, Events, Platform, RtcId, SocketId};
 use crosspeer::{Config, Fingerprint};
-use gloo_timers::future::TimeoutFuture;
+use js_sys::Function;
 use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
-use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
 use web_time::Instant;
-
-/// The longest that `setTimeout` can wait; it takes anything longer for 0.
-const LONGEST_MILLIS: u64 = i32::MAX as u64;
 
 /// The platform of web pages, and of whatever else has `RTCPeerConnection`, `WebSocket` and `setTimeout`.
 #[derive(Clone, Default)]
@@ -22,8 +19,11 @@ pub struct Web {
     /// What is open, for looking at the browser's statistics.
     rtcs: Rc<RefCell<Vec<Open>>>,
     /// Hears that the network is back.
-    online: Rc<OnceCell<Option<Listener>>>,
+    network: Rc<OnceCell<Option<Listener>>>,
     certificate: Option<Certificate>,
+    alarm: Alarm,
+    /// Gives a token for the relay, or a promise of one.
+    token: Option<Function>,
 }
 
 impl std::fmt::Debug for Web {
@@ -47,6 +47,13 @@ impl Web {
             certificate: Certificate::of(certificate).await,
             ..Self::default()
         }
+    }
+
+    /// The same, asking this function for a token at each call of the relay.
+    #[cfg(feature = "js")]
+    pub(crate) fn with_token(mut self, token: Option<Function>) -> Self {
+        self.token = token;
+        self
     }
 
     /// As the configuration says: whoever asks for another id than its certificate's has no use for one.
@@ -80,14 +87,7 @@ impl Platform for Web {
     }
 
     async fn sleep_until(&self, at: Instant) {
-        loop {
-            let left = at.saturating_duration_since(self.now());
-            if left.is_zero() {
-                return;
-            }
-            let millis = millis(left).min(LONGEST_MILLIS);
-            TimeoutFuture::new(millis as u32).await;
-        }
+        self.alarm.wait(at).await;
     }
 
     fn open_rtc(&self, id: RtcId, config: &Config, events: Events) -> WebRtc {
@@ -99,8 +99,8 @@ impl Platform for Web {
     }
 
     fn open_socket(&self, id: SocketId, url: &str, config: &Config, events: Events) -> WebSocket {
-        self.online.get_or_init(|| listen_online(events.clone()));
-        WebSocket::open(id, url, config, events)
+        self.network.get_or_init(|| listen_to_network(events.clone()));
+        WebSocket::open(id, url, config, self.token.as_ref(), events)
     }
 
     /// Pages are not told their host's name.
@@ -109,18 +109,15 @@ impl Platform for Web {
     }
 }
 
-/// Windows and workers tell when the network is back; Node does not.
-fn listen_online(events: Events) -> Option<Listener> {
+/// Windows and workers tell when the network is back; Node does not. (Chromium's `connection.onchange` tells of estimates of
+/// its speed as well, which are no other network.)
+fn listen_to_network(events: Events) -> Option<Listener> {
     let global = js_sys::global();
     let able = js_sys::Reflect::has(&global, &JsValue::from_str("addEventListener"));
     able.unwrap_or(false).then(|| {
         let target: &web_sys::EventTarget = global.unchecked_ref();
-        Listener::new(target, "online", move |_: web_sys::Event| events.push(Event::Online))
+        Listener::new(target, "online", move |_: web_sys::Event| {
+            events.push(Event::NetworkChanged)
+        })
     })
-}
-
-/// Milliseconds, rounded up. (`as_millis` counts in 128 bits, for which wasm has no instructions.)
-fn millis(time: Duration) -> u64 {
-    let millis = u64::from(time.subsec_nanos().div_ceil(1_000_000));
-    time.as_secs().saturating_mul(1000).saturating_add(millis)
 }

@@ -2,36 +2,44 @@
 
 use crate::listener::Listener;
 use crate::rtc::describe;
-use crosspeer::Config;
 use crosspeer::platform::{Event, Events, Socket, SocketEvent, SocketId};
 use crosspeer::relay::refused_in_page;
+use crosspeer::{Config, Token};
 use gloo_timers::callback::Timeout;
-use std::cell::Cell;
+use js_sys::{Array, Function, Promise, Reflect};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{CloseEvent, MessageEvent};
 
 /// The time for the TCP, TLS and WebSocket handshakes, as natively; browsers wait for minutes.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes that wait to be sent. A relay that takes none of so many is given up.
 const MAX_QUEUED: u32 = 64 << 20;
+/// The subprotocol that goes beside a token.
+const PROTOCOL: &str = "crosspeer";
 /// RFC 6455's code for "no close frame came", which no relay sends.
 const ABNORMAL: u16 = 1006;
 
 /// One WebSocket. Dropping it closes it.
-pub struct WebSocket {
+pub struct WebSocket(Rc<RefCell<Opened>>);
+
+/// What there is once it is known with which token to open it.
+#[derive(Default)]
+struct Opened {
     socket: Option<web_sys::WebSocket>,
     _listeners: Vec<Listener>,
     _patience: Option<Timeout>,
 }
 
 impl WebSocket {
-    pub(crate) fn open(id: SocketId, url: &str, config: &Config, events: Events) -> Self {
+    pub(crate) fn open(id: SocketId, url: &str, config: &Config, ask: Option<&Function>, events: Events) -> Self {
         // The package's options have no such thing.
         if !(cfg!(feature = "js") || config.relay_headers.is_empty()) {
             web_sys::console::warn_1(
-                &"crosspeer: a browser sends no `relay_headers`; put a token into the relay's URL instead".into(),
+                &"crosspeer: a browser sends no `relay_headers`; put a token into `token` instead".into(),
             );
         }
         let report = Report {
@@ -41,9 +49,53 @@ impl WebSocket {
         };
         if let Some(reason) = refused_in_page(url, &page_protocol()) {
             report.unusable(reason.to_owned());
-            return Self::none();
+            return Self(Rc::default());
         }
-        match web_sys::WebSocket::new(url) {
+        match (&config.token, ask) {
+            (None, None) => Self(Rc::new(RefCell::new(Opened::start(url, None, report)))),
+            (token, ask) => Self::open_with(token.clone(), ask.cloned(), url.to_owned(), report),
+        }
+    }
+
+    /// Opens it when the token is there, unless it has been dropped until then.
+    fn open_with(token: Option<Token>, ask: Option<Function>, url: String, report: Report) -> Self {
+        let opened = Rc::new(RefCell::new(Opened::default()));
+        let place = Rc::downgrade(&opened);
+        spawn_local(async move {
+            let token = match (ask, token) {
+                (Some(ask), _) => call(&ask).await,
+                (None, Some(token)) => token.get().await,
+                (None, None) => return,
+            };
+            match (place.upgrade(), token) {
+                (None, _) => {}
+                (Some(place), Ok(token)) => {
+                    let opened = Opened::start(&url, Some(&token), report);
+                    *place.borrow_mut() = opened;
+                }
+                (Some(_), Err(why)) => report.closed(None, format!("there is no token for it: {why}")),
+            }
+        });
+        Self(opened)
+    }
+}
+
+impl Opened {
+    fn start(url: &str, token: Option<&str>, report: Report) -> Self {
+        let socket = match token {
+            None => web_sys::WebSocket::new(url),
+            Some(token) => match bearer_protocol(token) {
+                Some(bearer) => {
+                    let protocols = Array::of2(&PROTOCOL.into(), &bearer.into());
+                    web_sys::WebSocket::new_with_str_sequence(url, &protocols)
+                }
+                None => {
+                    report.closed(None, "its token has characters that none may have".into());
+                    return Self::default();
+                }
+            },
+        };
+        match socket {
             Ok(socket) => {
                 ignore_errors(&socket);
                 Self {
@@ -55,23 +107,35 @@ impl WebSocket {
             Err(error) => {
                 // The browser will not even try: the URL, or a rule of its own.
                 report.unusable(describe(&error));
-                Self::none()
+                Self::default()
             }
-        }
-    }
-
-    fn none() -> Self {
-        Self {
-            socket: None,
-            _listeners: Vec::new(),
-            _patience: None,
         }
     }
 }
 
+/// The page's token, or the one that it promises.
+async fn call(ask: &Function) -> Result<String, String> {
+    let fail = |error: JsValue| describe(&error);
+    let answer = ask.call0(&JsValue::UNDEFINED).map_err(fail)?;
+    let token = JsFuture::from(Promise::resolve(&answer)).await.map_err(fail)?;
+    token
+        .as_string()
+        .ok_or_else(|| "the `token` function gave something else than a string".into())
+}
+
+/// A token among the subprotocols, which is all that a page can add to a request: base64url of it.
+fn bearer_protocol(token: &str) -> Option<String> {
+    let btoa = Reflect::get(&js_sys::global(), &"btoa".into()).ok()?;
+    let coded = btoa.dyn_ref::<Function>()?.call1(&JsValue::UNDEFINED, &token.into());
+    let coded = coded.ok()?.as_string()?;
+    let coded = coded.replace('+', "-").replace('/', "_").replace('=', "");
+    Some(format!("{PROTOCOL}.bearer.{coded}"))
+}
+
 impl Socket for WebSocket {
     fn send(&self, text: String) {
-        let Some(socket) = &self.socket else { return };
+        let opened = self.0.borrow();
+        let Some(socket) = &opened.socket else { return };
         if socket.buffered_amount() > MAX_QUEUED {
             tracing::warn!("the relay does not take what is sent to it; closing");
             let _ = socket.close();
@@ -81,7 +145,7 @@ impl Socket for WebSocket {
     }
 
     fn close(&self) {
-        if let Some(socket) = &self.socket {
+        if let Some(socket) = &self.0.borrow().socket {
             let _ = socket.close_with_code(1000);
         }
     }

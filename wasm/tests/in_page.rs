@@ -21,6 +21,7 @@ fn relay() -> &'static str {
 fn config() -> Config {
     let mut config = Config::default();
     config.ice_servers.clear();
+    config.session_timeout = std::time::Duration::ZERO; // as the npm package has it
     config
 }
 

@@ -53,6 +53,7 @@ export class Jobs {
     this.#run(transfer, async (signal) => {
       const sink = await openSink(entry.name, transfer.size);
       signal.cleanup(() => sink.discard());
+      transfer.via = this.#server().connection;
       const hash = await this.#fetch(path, sink, signal, (stored) => transfer.progress(stored));
       return { blob: (await sink.close()) ?? undefined, hash };
     });
@@ -68,6 +69,7 @@ export class Jobs {
         check: () => signal.check(),
         progress: (stored) => transfer.progress(stored),
       };
+      transfer.via = this.#server().connection;
       const all = await contents(source, path);
       transfer.size = all.files.reduce((sum, { entry }) => sum + (entry.size ?? 0), 0);
       const sink = await openSink(transfer.name, transfer.size);
@@ -153,7 +155,9 @@ export class Jobs {
           const current = upload;
           try {
             if (current.kind === "unreadable") throw new Refused("failed", current.reason);
-            sent = await sendFile(target(), current, prefix, signal, (bytes) => {
+            const to = target();
+            transfer.via = to.connection;
+            sent = await sendFile(to, current, prefix, signal, (bytes) => {
               stored.set(current, bytes);
               progress();
             });
@@ -193,6 +197,7 @@ export class Jobs {
         const hash = await new Promise<string>((resolve, reject) => {
           const incoming = receive(sink, transfer, resolve, reject);
           signal.onAbort(() => peer.stopIncoming(incoming, "cancelled by the receiver"));
+          transfer.via = peer.connection;
           offered.accept(incoming);
         });
         return { blob: (await sink.close()) ?? undefined, hash };

@@ -232,6 +232,7 @@ export class Network extends EventTarget {
     const participant = this.participants.find((other) => other.uuid === uuid);
     if (participant) [peer.name, peer.role] = [participant.name, participant.role];
     this.peers.set(uuid, peer);
+    connection.addEventListener("statechange", () => this.#changed());
     peer.onCatalog = (message) => this.#hear(peer, message);
     peer.onText = (text) => this.#keepSnippet(unique(), peer.name, text, false);
     peer.onOffered = (offered) => this.onOffered(peer, offered);

@@ -1,5 +1,7 @@
 // What people see of one transfer, whatever carries it.
 
+import type { PeerConnection } from "crosspeer";
+
 export type TransferState =
   | "asking" // someone else's offer, to be accepted or declined
   | "waiting" // for its turn, or for the other side
@@ -38,6 +40,7 @@ export class Transfer extends EventTarget {
   onRetry: (() => void) | undefined;
   onDismiss: () => void = () => {};
   #samples: { at: number; done: number }[] = [];
+  #via: PeerConnection | undefined;
 
   constructor(
     readonly direction: "up" | "down",
@@ -47,6 +50,18 @@ export class Transfer extends EventTarget {
     readonly peer: string,
   ) {
     super();
+  }
+
+  /** Over which connection it goes. */
+  set via(connection: PeerConnection) {
+    if (connection === this.#via) return;
+    this.#via = connection;
+    connection.addEventListener("statechange", () => this.#changed());
+  }
+
+  /** Nothing moves until the connection has found another path. */
+  get isReconnecting(): boolean {
+    return this.#via?.state === "reconnecting";
   }
 
   get isOver(): boolean {

@@ -1,7 +1,18 @@
 //! `cargo xtask hostile`: a stranger's worst against what is meant to run unattended.
 
-use crate::run::{Run, target};
+use crate::run::{Run, build_programs, target};
 use anyhow::Result;
+
+/// As a test: memory for some seconds; others must get through, but how fast says nothing on a machine that does much else.
+pub(crate) fn test() -> Result<()> {
+    build_programs()?;
+    let built = target().join("debug");
+    let (crosspeer, seconds, longest_ms) = (built.join("crosspeer"), "12", "20000");
+    Run::new(built.join("hostile-mix"))
+        .args([crosspeer])
+        .args([seconds, longest_ms])
+        .status()
+}
 
 /// In release mode: what is measured is what users have.
 pub(crate) fn hostile(seconds: u64) -> Result<()> {

@@ -1,13 +1,11 @@
 //! What goes out is linted and tested as it goes out: every combination of features, on both targets; and whatever stands
 //! beside the workspace at least compiles.
 
-use crate::run::{Counts, Run};
-use crate::tools;
+use crate::run::Run;
 use anyhow::Result;
 
-/// The features of `crosspeer` in what goes out, beside none of them, which the relay and pages have: native programs have
-/// lanes, and whoever tests against the simulator has it with either. `--workspace --all-features` is the fourth.
-const CORE: [&str; 3] = ["", "lanes", "sim"];
+/// The features of `crosspeer` in what goes out: none, and the simulator for whoever tests against it.
+const CORE: [&str; 2] = ["", "sim"];
 /// The features of `crosspeer-wasm`: for Rust programs in pages, for the npm package, for the page of `share`.
 const PAGES: [&str; 3] = ["", "js", "transfer"];
 const WASM: &str = "wasm32-unknown-unknown";
@@ -38,15 +36,6 @@ pub(crate) fn wasm() -> Result<()> {
         denied(clippy("crosspeer-wasm", features).args(["--target", WASM]))?;
     }
     denied(clippy("crosspeer-wasm", "").args(["--target", WASM, "--tests"]))
-}
-
-/// The rules as the relay and pages have them: without lanes. With lanes they are tested with the workspace.
-pub(crate) fn tests(counts: &mut Counts) -> Result<()> {
-    let run = match tools::nextest() {
-        Some(nextest) => Run::new(nextest).args(["nextest", "run", "-p", "crosspeer", "--lib"]),
-        None => Run::cargo().args(["test", "-p", "crosspeer", "--lib"]),
-    };
-    run.tests(counts)
 }
 
 /// Fuzz targets and the bench compile. In the same target folder: what is alike is compiled once.

@@ -15,6 +15,7 @@ mod guards;
 mod hostile;
 mod lints;
 mod npm;
+mod operations;
 mod packages;
 mod python;
 mod run;

@@ -152,7 +152,7 @@ pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     let relay = Relay::start()?;
     let test = Run::new("node")
         .args(["--test", "--test-reporter=tap"])
-        .args(["all", "loading", "gone"].map(|file| dir.join(format!("{file}.test.mjs"))));
+        .args(["all", "loading", "gone", "token"].map(|file| dir.join(format!("{file}.test.mjs"))));
     test.env("CROSSPEER_TEST_RELAY", &relay.url).tests(counts)
 }
 

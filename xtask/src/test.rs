@@ -1,7 +1,10 @@
 //! `cargo xtask test`: the one test command.
 
 use crate::run::{Counts, Run, build_programs};
-use crate::{browser_interop, browsers, dependencies, examples, guards, lints, npm, packages, tools, workflows, www};
+use crate::{
+    browser_interop, browsers, dependencies, examples, guards, hostile, lints, npm, operations, packages, tools,
+    workflows, www,
+};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::time::{Duration, Instant};
@@ -50,6 +53,11 @@ const STEPS: &[Step] = &[
         |_| workflows::check(),
     ),
     step(
+        "operations",
+        "the files of docs/operations as their own checkers want them",
+        |_| operations::check(),
+    ),
+    step(
         "clippy",
         "lints, native, each combination of features that goes out",
         |_| lints::native(),
@@ -60,15 +68,15 @@ const STEPS: &[Step] = &[
     step("beside", "fuzz targets and the bench compile", |_| lints::beside()),
     step("docs", "rustdoc without a warning", |_| docs()),
     step("tests", "unit, property, simulation and loopback tests", unit_tests),
-    step(
-        "as-shipped",
-        "the rules and their simulated worlds without lanes, as pages have them",
-        lints::tests,
-    ),
     step("doctests", "the examples in the documentation", |counts| {
         cargo_test("--doc", counts)
     }),
     step("interop", "against real Python ProxyStore, both relays", interop),
+    step(
+        "hostile",
+        "a stranger's worst in any mix: echo, receive, share and the relay stay small",
+        |_| hostile::test(),
+    ),
     step(
         "browsers",
         "two peers in a page of Chromium and of Firefox; simulated worlds on wasm",

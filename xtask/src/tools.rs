@@ -14,16 +14,22 @@ pub(crate) fn setup() -> Result<()> {
     lab()
 }
 
-/// What the tests on emulated networks need. They print that they were skipped where it is not to be had.
+/// What the tests on emulated networks and of clusters need. They print that they were skipped where it is not to be had.
 fn lab() -> Result<()> {
-    let programs = [("ip", "-V"), ("nft", "-v"), ("turnserver", "--version")];
+    let programs = [
+        ("ip", "-V"),
+        ("nft", "-v"),
+        ("turnserver", "--version"),
+        ("nats-server", "--version"),
+    ];
     let there = programs
         .iter()
         .all(|(name, version)| Run::new(name).args([version]).succeeds());
     if there || !is_root() || !has_apt() {
         return Ok(());
     }
-    debian(&["iproute2", "nftables", "coturn"], "tests emulate networks with NATs")
+    let packages = ["iproute2", "nftables", "coturn", "nats-server"];
+    debian(&packages, "tests emulate networks with NATs, and clusters")
 }
 
 fn has_apt() -> bool {

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 const TO: Receiver = Receiver {
     send_buffer: 1 << 20,
     prompt: true,
+    quic: false,
 };
 /// As the link's limit of what is not written yet; its frames are of [`PIECE`] bytes too.
 const IN_FLIGHT: usize = 256 << 10;

@@ -1,8 +1,11 @@
 //! What one peer sends: its files and messages, on their way to the folder.
 
 use crate::intake::{Intake, Shelf, Sink, Told, plain};
+use crate::known::Names;
+use crate::net;
 use crate::output::{Output, for_stdout, hex, human_bytes, name_for_people};
 use crate::store::{Store, Written};
+use crosspeer::known::Successor;
 use crosspeer::transfer::{Offer, Packet, StopCode, ToSender};
 use crosspeer::{Error, Message, PeerConnection};
 use serde_json::json;
@@ -141,6 +144,7 @@ struct Files {
     from: Uuid,
     folder: Arc<Folder>,
     written: Written,
+    names: Names,
     /// Why none of it is taken.
     objection: Option<&'static str>,
     things: u64,
@@ -153,7 +157,7 @@ impl Inbox {
     pub(super) fn new(
         connection: PeerConnection,
         folder: Arc<Folder>,
-        objection: Option<&'static str>,
+        (names, objection): (Names, Option<&'static str>),
         stored: mpsc::Sender<Result<u64, String>>,
     ) -> Self {
         let from = connection.peer().unwrap_or_default();
@@ -161,6 +165,7 @@ impl Inbox {
             from,
             folder,
             written: Written::default(),
+            names,
             objection,
             things: 0,
             failed: Mutex::default(),
@@ -175,8 +180,10 @@ impl Inbox {
 
     /// Runs until the peer closes, or `stop`'s sender is dropped.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<()>) {
+        let (connection, output) = (self.connection.clone(), self.intake.shelf.folder.output.clone());
         let ended = tokio::select! {
             Err(error) = self.receive() => Some(error),
+            never = net::tell_of_paths(&connection, &output) => match never {},
             _ = stop.changed() => None,
         };
         if let Some(error) = &ended {
@@ -212,7 +219,10 @@ impl Inbox {
         match Packet::decode(message)? {
             Packet::ToReceiver(packet) => self.intake.handle(packet, &self.connection).await?,
             Packet::NotTransfer(message) => {
-                let kept = files.keep(&message);
+                let kept = match Successor::decode(&message)? {
+                    Some(successor) => files.succeed(&self.connection, &successor),
+                    None => files.keep(&message),
+                };
                 let id = self.plain_messages;
                 self.plain_messages = id.wrapping_add(1);
                 if self.connection.peer_confirms() {
@@ -246,6 +256,12 @@ impl Inbox {
 }
 
 impl Files {
+    /// The peer says which id it has from now on; it need not be one whose things are taken.
+    fn succeed(&self, connection: &PeerConnection, successor: &Successor) -> Result<(), (StopCode, String)> {
+        let believed = self.names.succeed(connection, successor, &self.folder.output);
+        believed.map_err(|reason| (StopCode::Refused, reason))
+    }
+
     /// A plain message; or why it is not stored.
     fn keep(&mut self, message: &Message) -> Result<(), (StopCode, String)> {
         if let Some(objection) = self.objection {

@@ -5,7 +5,7 @@ mod inbox;
 
 use crate::args::ReceiveArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::identity::shield;
+use crate::known::Names;
 use crate::net;
 use crate::output::Output;
 use crate::store::Store;
@@ -35,6 +35,7 @@ pub(crate) async fn run(args: ReceiveArgs, output: &Output) -> Result<()> {
             Place::stdout()
         }
     };
+    let door = Arc::new(Door::new(&args, Names::of(&args.connect)?, &output)?);
     crosspeer_relay::raise_file_limit();
     let peers = net::join_as(&args.connect, true, u64::from(args.max_message) << 20).await?;
     let (uuid, name) = (peers.uuid(), peers.name());
@@ -50,7 +51,7 @@ pub(crate) async fn run(args: ReceiveArgs, output: &Output) -> Result<()> {
     let folder = Arc::new(Folder::new(place, output.clone()));
     let once = args.once || (args.stdout && args.count.is_none());
     let count = if once { Some(1) } else { args.count };
-    let result = serve(&peers, &folder, (count, Arc::new(Door::new(&args, &output))), &output).await;
+    let result = serve(&peers, &folder, (count, door), &output).await;
     output.bar().finish_and_clear();
     net::leave(&peers, count.is_none() || result.is_err()).await;
     result
@@ -77,14 +78,16 @@ async fn serve(
             connection = peers.accept() => match connection {
                 Ok(connection) => {
                     let peer = connection.peer().unwrap_or_default();
+                    let names = door.names();
                     output.detail(
-                        json!({"type": "connected", "peer": peer, "verified": connection.is_verified()}),
-                        format_args!("{peer} ({}) is connected", shield(&connection)),
+                        json!({"type": "connected", "peer": peer, "verified": connection.is_verified(),
+                               "name": names.name_of(&connection)}),
+                        format_args!("{peer} ({}) is connected", names.describe(&connection)),
                     );
                     let (door, folder, stored, stopped) = (door.clone(), folder.clone(), stored.clone(), stopped.clone());
                     inboxes.spawn(async move {
                         let objection = door.objection(&connection).await;
-                        Inbox::new(connection, folder, objection, stored).run(stopped).await;
+                        Inbox::new(connection, folder, (door.names(), objection), stored).run(stopped).await;
                     });
                 }
                 Err(error) => break Err(error.into()),

@@ -5,10 +5,11 @@ mod goods;
 
 use crate::args::SendArgs;
 use crate::failure::{Exit, Failure, Result};
-use crate::identity::shield;
+use crate::known::Names;
 use crate::net;
 use crate::outlet::Outlet;
 use crate::output::{Output, count_of, human_bytes, name_for_people};
+use crosspeer::known::Successor;
 use crosspeer::transfer::{Packet, StopCode, ToSender};
 use crosspeer::{Message, PeerConnection};
 use files::{Kind, Source, Sources};
@@ -27,15 +28,21 @@ const GOODBYE_TIME: Duration = Duration::from_secs(3);
 /// Sends everything, then closes when the peer has it.
 pub(crate) async fn run(args: SendArgs, output: &Output) -> Result<()> {
     let sources = list(&args, output)?;
+    let (names, whom) = (Names::of(&args.connect)?, &args.whom);
+    let peer = names.find(&whom.peer)?;
+    let confirmed = names.check(peer, whom.name_it.as_ref(), whom.changed_id, output)?;
     let peers = net::join_as(&args.connect, true, LARGEST).await?;
     let mut output = output.clone();
     output.show_progress();
     let connected = tokio::select! {
-        connection = peers.connect(args.peer) => connection.map_err(Failure::from),
+        connection = peers.connect(peer) => connection.map_err(Failure::from),
         () = net::interrupted() => Err(Failure::interrupted()),
     };
     let result = match connected {
-        Ok(connection) => send_all(&connection, &args, sources, &output).await,
+        Ok(connection) => match introduce(&connection, &args, (names, confirmed), &output) {
+            Ok(()) => send_all(&connection, &args, sources, &output).await,
+            Err(failure) => Err(failure),
+        },
         Err(failure) => Err(failure),
     };
     output.bar().finish_and_clear();
@@ -59,24 +66,40 @@ fn list(args: &SendArgs, output: &Output) -> Result<Sources> {
         let (path, reason) = (path.to_string_lossy(), format!("it cannot be read: {error}"));
         output.not_sent(&path, StopCode::Failed, &reason);
     }
-    if args.text.iter().any(|text| Packet::collides(&text.as_str().into())) {
-        let message = "a --text looks like a message of the transfer protocol; put a space before it";
+    let is_own = |message: Message| Packet::collides(&message) || Successor::decode(&message) != Ok(None);
+    if args.text.iter().any(|text| is_own(text.as_str().into())) {
+        let message = "a --text looks like a message of crosspeer's own; put a space before it";
         return Err(Failure::new(Exit::Usage, message));
     }
     Ok(sources)
 }
 
-async fn send_all(connection: &PeerConnection, args: &SendArgs, sources: Sources, output: &Output) -> Result<()> {
+/// Says who the peer is, and remembers it if it is to be.
+fn introduce(
+    connection: &PeerConnection,
+    args: &SendArgs,
+    (mut names, confirmed): (Names, bool),
+    output: &Output,
+) -> Result<()> {
+    let peer = connection.peer().unwrap_or_default();
     output.detail(
-        json!({"type": "connected", "peer": args.peer, "crosspeer": connection.is_crosspeer(),
-               "verified": connection.is_verified()}),
-        format_args!("connected to {} ({})", args.peer, shield(connection)),
+        json!({"type": "connected", "peer": peer, "crosspeer": connection.is_crosspeer(),
+               "verified": connection.is_verified(), "name": names.name_of(connection)}),
+        format_args!("connected to {peer} ({})", names.describe(connection)),
     );
+    match &args.whom.name_it {
+        Some(name) => names.remember(connection, name, confirmed, output),
+        None => Ok(()),
+    }
+}
+
+async fn send_all(connection: &PeerConnection, args: &SendArgs, sources: Sources, output: &Output) -> Result<()> {
     let mut upload = Upload::new(connection, output, args.connect.timeout);
     let unreadable = sources.unreadable.iter().map(|_| StopCode::Failed);
     upload.failed().extend(unreadable);
     let result = tokio::select! {
         result = upload.everything(&args.text, sources) => result,
+        never = net::tell_of_paths(connection, output) => match never {},
         () = net::interrupted() => Err(Failure::interrupted()),
     };
     if let Err(failure) = &result {

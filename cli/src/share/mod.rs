@@ -48,14 +48,14 @@ const MAX_WAITING: usize = 4 << 20;
 
 /// Runs until interrupted.
 pub(crate) async fn run(mut args: ShareArgs, output: &Output) -> Result<()> {
-    args.token = token::token(&args)?;
+    args.token = token::of(&args)?;
     crosspeer_relay::raise_file_limit();
     let folder = Folder::open(&args.dir, args.hidden, args.read_only);
     let folder = folder.map_err(|e| Failure::local(args.dir.display(), e))?;
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.map_err(|e| busy(args.listen, &e))?;
     let listen = listener.local_addr().map_err(|e| Failure::local(args.listen, e))?;
-    let hub = Hub::new(&RelayConfig::default());
+    let hub = Hub::new(&RelayConfig::default()).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
     let identity = match identity::load(args.identity.as_deref())? {
         Some(identity) => identity,
         None => generate_identity()?,

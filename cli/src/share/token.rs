@@ -1,39 +1,20 @@
 //! Who gets in: the token of the command line, a file or the environment, or one that is made up.
 
 use crate::args::ShareArgs;
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::Result;
+use crate::token;
 use uuid::Uuid;
 
-/// Where the token is looked for that is not on the command line, which other users of this computer can see.
-const VARIABLE: &str = "CROSSPEER_TOKEN";
 /// Digits of a token that is made up. None of them is taken for another one.
 const DIGITS: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
 const LENGTH: usize = 16;
-/// Bytes of a token file at most.
-const MAX_FILE: usize = 4096;
 
 /// The token; `None`: whoever reaches the address gets in, which beyond this computer must be asked for.
-pub(super) fn token(args: &ShareArgs) -> Result<Option<String>> {
+pub(super) fn of(args: &ShareArgs) -> Result<Option<String>> {
     if args.no_token {
         return Ok(None);
     }
-    let given = match (&args.token, &args.token_file) {
-        (Some(token), _) => Some(token.clone()),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|error| Failure::local(path.display(), error))?;
-            let token = text.trim();
-            if token.is_empty() || token.len() > MAX_FILE {
-                let message = format!(
-                    "{}: a token of {} bytes; must be 1 to {MAX_FILE}",
-                    path.display(),
-                    token.len()
-                );
-                return Err(Failure::new(Exit::Usage, message));
-            }
-            Some(token.to_owned())
-        }
-        (None, None) => std::env::var(VARIABLE).ok().filter(|token| !token.is_empty()),
-    };
+    let given = token::given(args.token.as_deref(), args.token_file.as_deref())?;
     Ok(given.or_else(|| (!args.listen.ip().is_loopback()).then(made_up)))
 }
 
@@ -61,7 +42,7 @@ mod tests {
         let Command::Share(args) = Cli::try_parse_from(line).unwrap().command else {
             panic!("not share");
         };
-        token(&args).unwrap()
+        of(&args).unwrap()
     }
 
     #[test]
@@ -85,6 +66,6 @@ mod tests {
         let Command::Share(args) = Cli::try_parse_from(line).unwrap().command else {
             panic!("not share");
         };
-        assert!(token(&args).is_err());
+        assert!(of(&args).is_err());
     }
 }

@@ -3,26 +3,32 @@
 use super::certificate::Certificate;
 use super::channel::{Credit, Reader, Reports, Write, Writer};
 use super::gate::Gate;
-use super::observer::{News, Observer};
+use super::observer::{News, Observer, Outcome};
+use super::path;
+use super::quic::{Entry, Quic};
 use super::runtime::TunedRuntime;
 use super::setup;
+use super::share::Share;
 use crosspeer::platform::{Broken, Receiver, RtcCommand, RtcEvent, SdpType, SessionDescription};
 use crosspeer::{Config, Stage};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
 use webrtc::error::Result;
 use webrtc::peer_connection::{
     PeerConnection, RTCIceCandidateInit, RTCIceConnectionState as Ice, RTCPeerConnectionState, RTCSessionDescription,
-    StatsSelector,
 };
 
 /// How long the driver is hurried after a channel has arrived, since the answerer cannot know whether it was the last.
 const ARRIVAL_HURRY: Duration = Duration::from_millis(500);
+
+/// Answers that are made at once: it is work for the processor.
+const AT_ONCE: usize = 4;
 
 /// Data channels of a connection, as the link counts them.
 const MAX_CHANNELS: usize = 64;
@@ -34,10 +40,12 @@ const LAST_ROUNDS: Duration = Duration::from_millis(500);
 pub(super) struct Actor {
     config: Config,
     certificate: Option<Certificate>,
+    share: Share,
     reports: Reports,
     writes: UnboundedSender<Write>,
     credit: Arc<Credit>,
     gate: Arc<Gate>,
+    quic: Quic,
     to: Receiver,
     engine: Option<Arc<dyn PeerConnection>>,
     /// How far set-up has come.
@@ -57,19 +65,23 @@ pub(super) struct Actor {
 
 impl Actor {
     pub(super) fn new(
-        (config, certificate): (&Config, Option<Certificate>),
+        (config, certificate, share): (&Config, Option<Certificate>, Share),
         reports: Reports,
-        writes: UnboundedSender<Write>,
+        (writes, entry): (UnboundedSender<Write>, Entry),
         credit: Arc<Credit>,
         gate: Arc<Gate>,
     ) -> Self {
+        let credentials = certificate.as_ref().and_then(|mine| mine.credentials.clone());
+        let quic = Quic::new(credentials.filter(|_| config.quic), entry);
         Self {
             config: config.clone(),
             certificate,
+            share,
             reports,
             writes,
             credit,
             gate,
+            quic,
             to: Receiver::default(),
             engine: None,
             stage: Stage::Candidates,
@@ -83,13 +95,22 @@ impl Actor {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn mux(&self) -> Option<Arc<super::mux::Mux>> {
+        self.quic.mux()
+    }
+
     pub(super) async fn run(
         mut self,
         mut commands: UnboundedReceiver<RtcCommand>,
         mut news: UnboundedReceiver<News>,
         writes: UnboundedReceiver<Write>,
     ) {
-        let writer = Writer::new(setup::silent_after(&self.config), self.reports.clone());
+        let writer = Writer::new(
+            setup::silent_after(&self.config),
+            self.share.send_buffer(),
+            self.reports.clone(),
+        );
         self.tasks.spawn(writer.run(writes));
         let gate = Arc::clone(&self.gate);
         loop {
@@ -97,10 +118,21 @@ impl Actor {
             let step = tokio::select! {
                 command = commands.recv() => match command {
                     None | Some(RtcCommand::Close) => break,
+                    Some(RtcCommand::Answer { offer, to }) => match self.turn(&mut commands).await {
+                        Some(_turn) => self.carry_out(RtcCommand::Answer { offer, to }).await,
+                        None => break,
+                    },
                     Some(command) => self.carry_out(command).await,
                 },
                 Some(news) = news.recv() => self.hear(news).await,
                 () = gate.flooded.notified() => self.fail("the peer sends a message without an end".into()),
+                () = gate.moved.notified() => {
+                    self.reports.event(RtcEvent::Moved);
+                    Continue(())
+                }
+                () = gate.heap.too_much.notified() => {
+                    self.fail("of all connections it has the most that is not read yet, and together that is too much".into())
+                }
                 () = sleep_until(deadline) => {
                     self.describe().await;
                     Continue(())
@@ -111,6 +143,22 @@ impl Actor {
             }
         }
         self.end().await;
+    }
+
+    /// The turn of this connection to be made; `None` once nobody wants it any more. What gives way before, of hundreds of
+    /// offers at once, has cost nothing.
+    async fn turn(&mut self, commands: &mut UnboundedReceiver<RtcCommand>) -> Option<SemaphorePermit<'static>> {
+        static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
+        loop {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    None | Some(RtcCommand::Close) => return None,
+                    Some(command) => drop(self.carry_out(command).await), // a candidate, which waits
+                },
+                turn = TURNS.acquire() => return turn.ok(),
+            }
+        }
     }
 
     async fn carry_out(&mut self, command: RtcCommand) -> ControlFlow<()> {
@@ -157,6 +205,7 @@ impl Actor {
     async fn answer(&mut self, offer: String) -> Result<()> {
         let engine = self.open_engine().await?;
         self.gate.open();
+        self.quic.prepare(self.to, &offer, true);
         self.apply(
             &engine,
             RTCSessionDescription::offer(setup::with_small_frames(offer, self.to.prompt)),
@@ -175,6 +224,7 @@ impl Actor {
         let Some(engine) = self.engine.clone() else {
             return Ok(());
         };
+        self.quic.prepare(self.to, &answer, false);
         self.apply(
             &engine,
             RTCSessionDescription::answer(setup::with_small_frames(answer, self.to.prompt)),
@@ -195,6 +245,8 @@ impl Actor {
         let runtime = TunedRuntime {
             pace: Arc::clone(&self.reports.pace),
             gate: Arc::clone(&self.gate),
+            mux: self.quic.mux(),
+            share: self.share,
             resolve_until: Instant::now() + self.config.gather_timeout * 3 / 8,
         };
         let observer = Observer(self.reports.news.clone());
@@ -240,8 +292,10 @@ impl Actor {
 
     async fn hear(&mut self, news: News) -> ControlFlow<()> {
         match news {
+            // The engine's own channels are of no use beside QUIC.
+            News::Arrived(_) | News::Opened | News::Ended { .. } | News::WriteFailed(_) if self.quic.carries() => {}
             News::Gathered => self.describe().await,
-            News::Ice(state) => return self.hear_ice(state),
+            News::Ice(state) => return self.hear_ice(state).await,
             News::Connection(state) => return self.hear_connection(state).await,
             News::Arrived(_) if self.channels.len() >= MAX_CHANNELS => {
                 return self.fail("the peer opens more data channels than any connection has".into());
@@ -264,6 +318,7 @@ impl Actor {
                 }
             }
             News::WriteFailed(reason) => return self.fail(reason),
+            News::Quic(outcome) => return self.hear_quic(outcome),
         }
         Continue(())
     }
@@ -283,12 +338,48 @@ impl Actor {
         });
     }
 
-    fn hear_ice(&mut self, state: Ice) -> ControlFlow<()> {
+    fn hear_quic(&mut self, outcome: Outcome) -> ControlFlow<()> {
+        match outcome {
+            Outcome::Up => {
+                self.stage = Stage::Channels;
+                self.quic.is_up();
+                // What the engine says of its data channels is of no interest any more.
+                self.tasks.abort_all();
+                tracing::debug!("connected by QUIC");
+                self.reports.pace.hurry_for(Duration::ZERO);
+                Continue(())
+            }
+            Outcome::NotUp => {
+                self.quic.give_up();
+                Continue(())
+            }
+            Outcome::Closed => {
+                self.reports.event(RtcEvent::Closed);
+                Break(())
+            }
+            Outcome::Failed(reason) => self.fail(format!("QUIC: {reason}")),
+        }
+    }
+
+    /// ICE has a path: QUIC is tried on it, where both sides want that.
+    async fn try_quic(&mut self) {
+        if !self.quic.is_wanted() {
+            return;
+        }
+        let Some(engine) = &self.engine else { return };
+        let pair = path::pair(engine).await;
+        let round_trip = path::round_trip(engine, self.reports.pace.now()).await;
+        let (credit, reports) = (Arc::clone(&self.credit), self.reports.clone());
+        self.quic.begin(pair, round_trip, credit, reports);
+    }
+
+    async fn hear_ice(&mut self, state: Ice) -> ControlFlow<()> {
         match state {
             Ice::Connected | Ice::Completed if self.stage == Stage::Ice => {
                 self.gate.checks.connected();
                 self.stage = Stage::Dtls;
                 self.reports.event(RtcEvent::Progress(Stage::Dtls));
+                self.try_quic().await;
             }
             Ice::Connected | Ice::Completed if std::mem::take(&mut self.silent) => {
                 self.reports.event(RtcEvent::Responsive);
@@ -304,10 +395,18 @@ impl Actor {
     }
 
     async fn hear_connection(&mut self, state: RTCPeerConnectionState) -> ControlFlow<()> {
+        if self.quic.carries() {
+            return Continue(()); // how the engine fares with DTLS is of no interest
+        }
         match state {
             RTCPeerConnectionState::Connected if self.stage == Stage::Dtls => {
                 self.stage = Stage::Channels;
-                let (to, round_trip) = (self.to, self.round_trip().await);
+                self.quic.give_up();
+                let round_trip = match &self.engine {
+                    Some(engine) => path::round_trip(engine, self.reports.pace.now()).await,
+                    None => None,
+                };
+                let to = self.to;
                 tracing::debug!(?to, ?round_trip, "connected");
                 let _ = self.writes.send(Write::Connected { to, round_trip });
                 self.reports.pace.hasten_acknowledgements();
@@ -321,19 +420,6 @@ impl Actor {
             }
             _ => Continue(()),
         }
-    }
-
-    /// What a check of the chosen path took, on average, before acknowledgements are hastened: ICE's figures are of no
-    /// use then.
-    async fn round_trip(&self) -> Option<Duration> {
-        let engine = self.engine.as_ref()?;
-        let stats = engine
-            .get_stats(self.reports.pace.now().into_std(), StatsSelector::None)
-            .await;
-        let pair = stats
-            .candidate_pairs()
-            .find(|pair| pair.nominated && pair.responses_received > 0)?;
-        Duration::try_from_secs_f64(pair.total_round_trip_time / pair.responses_received as f64).ok()
     }
 
     /// Reports the local description with the candidates there are.
@@ -365,6 +451,7 @@ impl Actor {
     /// Tells the peer as far as possible, and frees everything.
     async fn end(mut self) {
         self.reports.pace.end();
+        self.quic.close().await;
         self.tasks.shutdown().await;
         let Some(engine) = self.engine.take() else {
             return;

@@ -33,6 +33,20 @@ pub(super) fn addresses() -> Vec<SocketAddr> {
     chosen.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect()
 }
 
+/// What tells one network from another: this host's addresses, sorted, without those of loopback, of virtual machines and
+/// of nobody's networks.
+pub(crate) fn network() -> Vec<IpAddr> {
+    let interfaces = ifaces().unwrap_or_default().into_iter();
+    let real = interfaces.filter(|interface| !is_virtual(&interface.name));
+    let mut found: Vec<IpAddr> = real
+        .filter_map(|interface| Some(interface.addr?.ip()))
+        .filter(|ip| rank(*ip, false, &[]).is_some_and(|rank| rank < Rank::LinkLocal))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
 fn choose(found: impl Iterator<Item = (IpAddr, bool)>, routed: &[IpAddr]) -> Vec<IpAddr> {
     let mut ranked: Vec<(Rank, IpAddr)> = Vec::new();
     for (ip, is_virtual) in found {

@@ -1,5 +1,6 @@
 //! The certificate of all of a peer's connections, as the engine has it.
 
+use crate::quic::Credentials;
 use crosspeer::{Error, Fingerprint, Identity, Result};
 use rtc::crypto::{self, SignatureScheme};
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
@@ -15,6 +16,8 @@ const NEVER: Duration = Duration::from_secs(1 << 36);
 pub(crate) struct Certificate {
     pub(super) inner: RTCCertificate,
     pub(crate) fingerprint: Fingerprint,
+    /// The same for QUIC, where it can be used there.
+    pub(super) credentials: Option<Credentials>,
 }
 
 impl Certificate {
@@ -48,7 +51,14 @@ impl Certificate {
         let fingerprints = inner.get_fingerprints(provider.crypto()).map_err(failed)?;
         let fingerprint = fingerprints.first().and_then(|first| Fingerprint::parse(&first.value));
         let fingerprint = fingerprint.ok_or_else(|| failed("it has no fingerprint"))?;
-        Ok(Self { inner, fingerprint })
+        let credentials = credentials(&inner)
+            .inspect_err(|error| tracing::debug!(%error, "no QUIC with this certificate"))
+            .ok();
+        Ok(Self {
+            inner,
+            fingerprint,
+            credentials,
+        })
     }
 
     /// As it is kept.
@@ -65,6 +75,16 @@ impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Certificate").field(&self.fingerprint).finish()
     }
+}
+
+fn credentials(of: &RTCCertificate) -> std::result::Result<Credentials, Box<dyn std::error::Error>> {
+    let key = of.dtls_certificate.private_key.signing_key.to_pkcs8_der()?;
+    let key = key.ok_or("its key cannot be exported")?;
+    let certificate = of.dtls_certificate.certificate.first().ok_or("it is empty")?;
+    Ok(Credentials::new(
+        certificate.clone(),
+        &PrivatePkcs8KeyDer::from(AsRef::<[u8]>::as_ref(&key)),
+    )?)
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {

@@ -8,11 +8,12 @@ use super::observer::News;
 use super::pace::Pace;
 use super::progress::Progress;
 use bytes::BytesMut;
-use crosspeer::platform::{Event, Events, READ_AHEAD_BYTES, Receiver, RtcEvent, RtcId};
+use crosspeer::platform::{Event, Events, Receiver, RtcEvent, RtcId};
 use futures_util::poll;
+use futures_util::task::AtomicWaker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -40,34 +41,56 @@ impl Reports {
         self.events.push(Event::Rtc(self.id, event));
     }
 
-    fn tell(&self, news: News) {
+    pub(super) fn tell(&self, news: News) {
         let _ = self.news.send(news);
     }
 }
 
 /// Bytes of frames handed over and not yet dealt with, over all channels.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Credit {
+    /// So many are handed over at most, and one frame more.
+    limit: usize,
     taken: AtomicUsize,
     returned: Notify,
+    waker: AtomicWaker,
 }
 
 impl Credit {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            taken: AtomicUsize::new(0),
+            returned: Notify::new(),
+            waker: AtomicWaker::new(),
+        }
+    }
+
     pub(super) fn give_back(&self, bytes: usize) {
         let taken = self
             .taken
             .fetch_update(Relaxed, Relaxed, |taken| Some(taken.saturating_sub(bytes)));
-        if taken.is_ok_and(|taken| taken >= READ_AHEAD_BYTES) {
+        if taken.is_ok_and(|taken| taken >= self.limit) {
             self.returned.notify_waiters();
+            self.waker.wake();
         }
     }
 
-    fn take(&self, bytes: usize) {
+    pub(super) fn take(&self, bytes: usize) {
         self.taken.fetch_add(bytes, Relaxed);
     }
 
-    fn is_used_up(&self) -> bool {
-        self.taken.load(Relaxed) >= READ_AHEAD_BYTES
+    pub(super) fn is_used_up(&self) -> bool {
+        self.taken.load(Relaxed) >= self.limit
+    }
+
+    /// Whether there is some. If not, wakes once there is.
+    pub(super) fn poll_available(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.waker.register(cx.waker());
+        match self.is_used_up() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
     }
 
     async fn available(&self) {
@@ -227,6 +250,8 @@ pub(super) enum Write {
         frame: BytesMut,
     },
     Flush,
+    /// This side is done.
+    Close,
 }
 
 /// Carries out writes until the queue ends.
@@ -234,17 +259,20 @@ pub(super) struct Writer {
     channels: Vec<Arc<dyn DataChannel>>,
     progress: Progress,
     send_buffer: usize,
+    /// Bytes that are the most there may be on their way.
+    most: usize,
     /// For how long a peer may be silent before it is reported.
     silent_after: Duration,
     reports: Reports,
 }
 
 impl Writer {
-    pub(super) fn new(silent_after: Duration, reports: Reports) -> Self {
+    pub(super) fn new(silent_after: Duration, most: usize, reports: Reports) -> Self {
         Self {
             channels: Vec::new(),
             progress: Progress::new(Instant::now()),
             send_buffer: 0,
+            most,
             silent_after,
             reports,
         }
@@ -268,6 +296,7 @@ impl Writer {
                     self.progress.connected(to.prompt, round_trip);
                 }
                 Write::Frame { channel, frame } => self.write(channel, frame).await,
+                Write::Close => return,
                 Write::Flush => {
                     self.wait_for(0).await;
                     self.reports.event(RtcEvent::Flushed);
@@ -290,7 +319,8 @@ impl Writer {
             return;
         }
         self.progress.wrote(Instant::now(), bytes);
-        let room_for_one_more = self.progress.send_buffer(self.send_buffer).saturating_sub(bytes);
+        let room = self.progress.send_buffer(self.send_buffer).min(self.most);
+        let room_for_one_more = room.saturating_sub(bytes);
         self.wait_for(room_for_one_more).await;
         self.reports.event(RtcEvent::Written { channel, bytes });
     }

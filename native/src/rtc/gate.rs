@@ -9,8 +9,11 @@
 //! fifth, so that it is stuck for good. So while a reader is stalled the latest data packet waits here (until the next
 //! one comes), and is handed over once the reader has caught up: its acknowledgement tells the peer at once.
 
-use super::checks::Checks;
+use super::checks::{self, Checks, is_binding_request};
+use super::mapping::Mappings;
 use super::pace::Pace;
+use crate::hoard::{Heap, Hoard};
+use crosspeer::Config;
 use futures_util::task::AtomicWaker;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -25,8 +28,6 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 /// Datagrams a socket holds back; a peer sends a check every 20 ms for each pair of addresses.
 const MAX_HELD: usize = 64;
-/// Bytes of the largest datagram that is held back; a check has about 100.
-const MAX_HELD_BYTES: usize = 1500;
 /// Bytes of a datagram that is likely to hold data, whatever else there is to be acknowledged.
 const LARGE_RECORD_BYTES: usize = 600;
 /// Bytes of data without a message: twice what the receive window holds (docs/upstream/endless-message.md).
@@ -44,6 +45,10 @@ pub(super) struct Gate {
     excess: AtomicUsize,
     /// That is more than any honest peer's.
     pub(super) flooded: Notify,
+    /// A NAT on the way has forgotten a socket.
+    pub(super) moved: Notify,
+    /// What has come and has not been read.
+    pub(super) heap: Arc<Heap>,
     stalled: AtomicUsize,
     prompting: AtomicBool,
     wakers: Mutex<Vec<Arc<AtomicWaker>>>,
@@ -55,6 +60,15 @@ pub(super) struct Gate {
 }
 
 impl Gate {
+    /// Of one connection, among those whose peers' data waits together.
+    pub(super) fn new(hoard: &Arc<Hoard>, config: &Config) -> Arc<Self> {
+        Arc::new(Self {
+            checks: Checks::new(config.connect_timeout),
+            heap: Heap::new(hoard, config.memory_budget_bytes),
+            ..Self::default()
+        })
+    }
+
     /// The remote description is known: lets binding requests pass from now on.
     pub(super) fn open(&self) {
         self.open.store(true, Release);
@@ -81,8 +95,12 @@ impl Gate {
 
     /// Data has come. Acknowledgements are small, and do not count.
     pub(super) fn count_in(&self, datagram: usize) {
+        if datagram < LARGE_RECORD_BYTES {
+            return;
+        }
+        self.heap.more(datagram);
         // What comes for a stalled reader is refused by the engine, and comes again.
-        if datagram >= LARGE_RECORD_BYTES && !self.is_stalled() {
+        if !self.is_stalled() {
             let excess = self.excess.fetch_add(datagram, AcqRel);
             if excess > MAX_EXCESS_BYTES {
                 self.flooded.notify_one();
@@ -95,6 +113,7 @@ impl Gate {
         let worth = bytes + bytes / 5 + 40; // with headers, and what came twice
         let less = |excess: usize| Some(excess.saturating_sub(worth));
         let _ = self.excess.fetch_update(AcqRel, Acquire, less);
+        self.heap.fewer(worth);
     }
 
     fn wake(&self) {
@@ -142,10 +161,14 @@ pub(super) struct GatedSocket {
     socket: Arc<dyn AsyncUdpSocket>,
     gate: Arc<Gate>,
     pace: Arc<Pace>,
+    mappings: Mutex<Mappings>,
     held: Mutex<Held>,
     /// Whether `held` has something.
     holding: AtomicBool,
     waker: Arc<AtomicWaker>,
+    local: SocketAddr,
+    /// Datagrams that are taken at once.
+    segments: usize,
 }
 
 /// Datagrams of one batch. A batch is one packet to the kernel, which refuses it, with everything in it, beyond what UDP
@@ -153,16 +176,20 @@ pub(super) struct GatedSocket {
 const MAX_BATCH: usize = 50;
 
 impl GatedSocket {
-    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, gate: Arc<Gate>, pace: Arc<Pace>) -> Self {
+    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, gate: Arc<Gate>, pace: Arc<Pace>, segments: usize) -> Self {
         let waker = Arc::new(AtomicWaker::new());
         lock(&gate.wakers).push(Arc::clone(&waker));
+        let local = socket.local_addr().unwrap_or_else(|_| ([0; 4], 0).into());
         Self {
             socket,
             gate,
             pace,
+            mappings: Mutex::default(),
             held: Mutex::default(),
             holding: AtomicBool::new(false),
             waker,
+            local,
+            segments,
         }
     }
 
@@ -189,6 +216,15 @@ impl GatedSocket {
             Some(error) if !any => Err(error),
             _ => Ok(batch.contents.len()),
         }
+    }
+
+    /// Whether what is a check, in a batch or alone, may leave.
+    fn may_leave(&self, transmit: &Transmit<'_>) -> bool {
+        let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
+        transmit.contents.chunks(size).all(|datagram| {
+            let target = checks::target(datagram, transmit.destination);
+            target.is_none_or(|target| self.gate.checks.may_leave(self.pace.now(), (self.local, target)))
+        })
     }
 
     fn passes_all(&self) -> bool {
@@ -274,11 +310,14 @@ impl AsyncUdpSocket for GatedSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        if is_binding_request(transmit.contents) && !self.gate.checks.may_leave(self.pace.now(), transmit.destination) {
+        if !self.may_leave(transmit) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
         if self.gate.loses(transmit.destination) {
             return Poll::Ready(Ok(transmit.contents.len()));
+        }
+        if is_binding_request(transmit.contents) {
+            lock(&self.mappings).asked(transmit.contents);
         }
         match (ready!(self.socket.poll_send(cx, transmit)), transmit.segment_size) {
             // Larger than the path's first link carries at once, or a network card without segmentation, of which the
@@ -298,7 +337,14 @@ impl AsyncUdpSocket for GatedSocket {
     ) -> Poll<io::Result<usize>> {
         let received = ready!(self.poll_gated(cx, bufs, meta));
         self.pace.received();
-        for meta in meta.iter().take(received.as_ref().copied().unwrap_or_default()) {
+        for (meta, buf) in meta
+            .iter()
+            .zip(bufs)
+            .take(received.as_ref().copied().unwrap_or_default())
+        {
+            if lock(&self.mappings).take(meta.addr, &buf[..meta.len]) {
+                self.gate.moved.notify_one();
+            }
             let size = meta.stride.clamp(1, meta.len.max(1));
             (0..meta.len / size).for_each(|_| self.gate.count_in(size));
         }
@@ -310,7 +356,7 @@ impl AsyncUdpSocket for GatedSocket {
     }
 
     fn max_gro_segments(&self) -> usize {
-        self.socket.max_gro_segments()
+        self.socket.max_gro_segments().min(self.segments)
     }
 }
 
@@ -328,13 +374,6 @@ fn with_len(mut meta: RecvMeta, len: usize) -> RecvMeta {
     meta.len = len;
     meta.stride = meta.stride.min(len);
     meta
-}
-
-/// RFC 8489: type 0x0001, magic cookie.
-fn is_binding_request(datagram: &[u8]) -> bool {
-    (20..=MAX_HELD_BYTES).contains(&datagram.len())
-        && datagram[..2] == [0x00, 0x01]
-        && datagram[4..8] == [0x21, 0x12, 0xA4, 0x42]
 }
 
 /// A DTLS record of application data, longer than an acknowledgement.

@@ -23,6 +23,21 @@ pub(super) enum News {
     },
     /// The engine refused a frame.
     WriteFailed(String),
+    /// QUIC is up, or over.
+    Quic(Outcome),
+}
+
+/// What has become of QUIC.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It carries all frames from now on.
+    Up,
+    /// It does not come up, or is not wanted any more; nothing has gone over it.
+    NotUp,
+    /// The peer has closed it.
+    Closed,
+    /// It has broken.
+    Failed(String),
 }
 
 /// The engine's view of the actor.

@@ -1,7 +1,9 @@
 //! The engine's runtime: tokio, with larger socket buffers, our [`Pace`], bounded name look-ups and the [`Gate`].
 
 use super::gate::{Gate, GatedSocket};
+use super::mux::{Mux, set_fragments};
 use super::pace::Pace;
+use super::share::{MIN_WINDOW, Share};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
@@ -17,16 +19,23 @@ use webrtc::runtime::{
 const SOCKET_BUFFER: usize = 8 << 20;
 /// The largest receive window that is offered: 80 MiB/s at a round trip of 50 ms.
 const MAX_WINDOW: usize = 4 << 20;
-/// The smallest: one message of the largest size, and some of the next, must fit.
-const MIN_WINDOW: usize = 320 << 10;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+#[cfg(test)]
+thread_local! {
+    /// Sockets of this thread's connections.
+    pub(super) static WRAPPED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 /// One connection's runtime.
 #[derive(Debug)]
 pub(super) struct TunedRuntime {
     pub(super) pace: Arc<Pace>,
     pub(super) gate: Arc<Gate>,
+    /// Where QUIC may be wanted.
+    pub(super) mux: Option<Arc<Mux>>,
+    pub(super) share: Share,
     /// The driver does nothing else during a look-up, so all of them together end by then.
     pub(super) resolve_until: Instant,
 }
@@ -37,14 +46,21 @@ impl Runtime for TunedRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        #[cfg(test)]
+        WRAPPED.with(|count| count.set(count.get() + 1));
         enlarge_buffers(&socket);
         let same = socket.try_clone()?;
-        let socket = TokioRuntime.wrap_udp_socket(socket)?;
-        allow_fragments(&same);
+        let mut socket = TokioRuntime.wrap_udp_socket(socket)?;
+        // Undoes what the engine's socket asks for: nobody probes the path for DTLS.
+        set_fragments(&same, true);
+        if let Some(mux) = &self.mux {
+            socket = mux.share(socket, same)?;
+        }
         Ok(Arc::new(GatedSocket::new(
             socket,
             Arc::clone(&self.gate),
             Arc::clone(&self.pace),
+            self.share.segments(),
         )))
     }
 
@@ -93,9 +109,10 @@ impl Runtime for TunedRuntime {
     }
 }
 
-/// The SCTP receive window: half of what this system lets a socket buffer hold, since a peer may fill it at once.
-pub(super) fn receive_window() -> u32 {
-    static WINDOW: OnceLock<u32> = OnceLock::new();
+/// Bytes of the largest SCTP receive window: half of what this system lets a socket buffer hold, since a peer may fill it
+/// at once.
+pub(super) fn largest_window() -> usize {
+    static WINDOW: OnceLock<usize> = OnceLock::new();
     *WINDOW.get_or_init(|| {
         let granted = UdpSocket::bind("127.0.0.1:0").map_or(0, |socket| enlarge_buffers(&socket));
         let window = (granted / 2).clamp(MIN_WINDOW, MAX_WINDOW);
@@ -105,24 +122,8 @@ pub(super) fn receive_window() -> u32 {
                 "small UDP buffers: raise net.core.rmem_max to 4194304 for more throughput"
             );
         }
-        u32::try_from(window).unwrap_or(u32::MAX)
+        window
     })
-}
-
-/// Undoes what the engine's socket asks for, that nothing be fragmented: nobody probes the path, so that all that is
-/// larger than it carries would vanish (docs/upstream/path-mtu.md).
-fn allow_fragments(socket: &UdpSocket) {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::net::sockopt::{
-            Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
-        };
-        // An IPv6 socket may have IPv4 peers; each family's sockets refuse the other's option.
-        let _ = set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT);
-        let _ = set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::DONT);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = socket;
 }
 
 /// Asks for [`SOCKET_BUFFER`], by force where that is permitted, and returns the receive buffer's bytes.

@@ -6,7 +6,8 @@ use super::addresses::addresses;
 use super::certificate::Certificate;
 use super::observer::Observer;
 use super::pace::ACK_DELAY;
-use super::runtime::{TunedRuntime, receive_window};
+use super::runtime::{TunedRuntime, largest_window};
+use super::share::Share;
 use crosspeer::chunk::{HEADER_BYTES, MAX_CHUNK_BYTES};
 use crosspeer::{Config, IceServer, IceTransportPolicy};
 use relayed::RelayedRuntime;
@@ -36,13 +37,14 @@ pub(super) async fn engine(
     observer: Observer,
     runtime: TunedRuntime,
 ) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
+    let share = runtime.share;
     let runtime: Arc<dyn Runtime> = match may_be_relayed(config) {
         true => Arc::new(RelayedRuntime::new(runtime)),
         false => Arc::new(runtime),
     };
     let built = PeerConnectionBuilder::new()
         .with_configuration(configuration(config, certificate))
-        .with_setting_engine(settings(config))
+        .with_setting_engine(settings(config, share))
         .with_handler(Arc::new(observer))
         .with_runtime(runtime)
         .with_udp_addrs(addresses())
@@ -69,7 +71,7 @@ fn configuration(config: &Config, certificate: Option<&Certificate>) -> RTCConfi
         .build()
 }
 
-fn settings(config: &Config) -> SettingEngine {
+fn settings(config: &Config, share: Share) -> SettingEngine {
     let checks = config.connect_timeout.as_millis() / CHECK_INTERVAL.as_millis();
     SettingEngineBuilder::new()
         .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(u16::try_from(checks).unwrap_or(u16::MAX)))
@@ -86,7 +88,7 @@ fn settings(config: &Config) -> SettingEngine {
         .with_dtls_replay_protection_window(REPLAY_WINDOW)
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_MESSAGE))
-        .with_sctp_max_receive_buffer_size(receive_window())
+        .with_sctp_max_receive_buffer_size(share.receive_window(largest_window()))
         .build()
 }
 

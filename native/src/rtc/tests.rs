@@ -1,5 +1,6 @@
 //! Two engines wired to each other by hand, on this host's own addresses.
 
+mod quic;
 mod relayed;
 
 use super::*;
@@ -75,7 +76,11 @@ impl Side {
 
     async fn offers_to(&mut self, other: &mut Self, channels: u16, ordered: bool, prompt: bool) {
         let send_buffer = SEND_BUFFER;
-        let to = Receiver { send_buffer, prompt };
+        let to = Receiver {
+            send_buffer,
+            prompt,
+            quic: false,
+        };
         self.rtc.execute(RtcCommand::Offer { channels, ordered });
         let offer = self.description(SdpType::Offer).await;
         other.rtc.execute(RtcCommand::Answer { offer, to });
@@ -232,6 +237,7 @@ async fn candidates_that_the_engine_cannot_read_void_nothing() {
         let to = Receiver {
             send_buffer,
             prompt: true,
+            quic: false,
         };
         let (channels, ordered) = (1, true);
         a.rtc.execute(RtcCommand::Offer { channels, ordered });
@@ -365,6 +371,29 @@ async fn large_frames_to_a_stalled_reader_all_arrive_once_it_reads() {
 #[ignore = "takes 70 s"]
 async fn a_reader_that_stalled_for_longer_than_the_peer_probes_still_gets_everything() {
     a_stalled_reader_loses_nothing(1024, 12_000, true, Duration::from_secs(68)).await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_gives_way_before_its_turn_costs_no_socket() {
+    let wrapped = || super::runtime::WRAPPED.with(std::cell::Cell::get);
+    let mut offerer = Side::new(&config());
+    offerer.rtc.execute(RtcCommand::Offer {
+        channels: 1,
+        ordered: true,
+    });
+    let offer = offerer.description(SdpType::Offer).await;
+    let each = wrapped();
+    let mut sides: Vec<Side> = (0..300).map(|_| Side::new(&config())).collect();
+    for side in &sides {
+        let to = Receiver::default();
+        let offer = offer.clone();
+        side.rtc.execute(RtcCommand::Answer { offer, to });
+    }
+    let last = sides.split_off(299).remove(0);
+    sides.iter().for_each(|side| side.rtc.execute(RtcCommand::Close));
+    let mut last = last;
+    last.description(SdpType::Answer).await;
+    assert!((each..=6 * each).contains(&(wrapped() - each)), "{each} {}", wrapped());
 }
 
 #[tokio::test(flavor = "multi_thread")]

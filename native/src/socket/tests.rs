@@ -178,3 +178,40 @@ async fn a_relay_that_falls_silent_is_given_up() {
     let end = read(nothing, &|_| {}).await;
     assert!(end.reason.contains("silent"), "{}", end.reason);
 }
+
+#[tokio::test]
+async fn a_token_is_asked_for_at_each_call_and_goes_before_the_urls_password() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let (listener, url) = listen().await;
+    let url = url.replace("ws://", "ws://user:pass@");
+    let asked = std::sync::Arc::new(AtomicU32::new(0));
+    let config = Config::default().with_token(crosspeer::Token::provider(move || {
+        let number = asked.fetch_add(1, Ordering::Relaxed);
+        async move {
+            match number {
+                2 => Err("the key chain is locked".to_owned()),
+                3 => Ok("two\nlines".to_owned()),
+                number => Ok(format!("token-{number}")),
+            }
+        }
+    }));
+    for number in 0..2 {
+        let (_socket, _events) = open(&url, &config);
+        let expected = format!("Bearer token-{number}");
+        assert_eq!(accept(&listener).await.1, Some(expected));
+    }
+    for word in ["the key chain is locked", "characters"] {
+        let (_socket, mut events) = open(&url, &config);
+        let SocketEvent::Closed { reason, .. } = next(&mut events).await else {
+            panic!("it is tried again")
+        };
+        assert!(reason.contains(word) && !reason.contains("two"), "{reason}");
+    }
+    let fixed = Config::default()
+        .with_token("t")
+        .with_relay_header("authorization", "Bearer own");
+    let (_socket, _events) = open(&url, &fixed);
+    assert_eq!(accept(&listener).await.1.as_deref(), Some("Bearer own"));
+    assert!(!format!("{:?}", Config::default().with_token("hidden")).contains("hidden"));
+    assert!(Config::default().with_token("a b").validate().is_err());
+}

@@ -1,8 +1,10 @@
 //! A relay on a free port and clients that speak to it by hand.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, clippy::panic)] // each test binary uses its part
 
+pub mod nodes;
+
 use crosspeer::relay::{DescriptionType, PeerConnectionMessage, Registration, RelayMessage};
-use crosspeer_relay::{Hub, Limits, Relay, RelayConfig};
+use crosspeer_relay::{Hub, Limits, Relay, RelayConfig, Reload};
 use futures_util::{SinkExt, StreamExt};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,11 +20,24 @@ pub const SUCCESS: &str = r#"{"success": true, "message": null, "error": false, 
 /// Long enough that a test which waits for it fails by its runner's limit.
 pub const NEVER: Duration = Duration::from_secs(3600);
 
+/// A relay: one node, or, in the tests of clusters, three behind a load balancer.
 pub struct Server {
     pub address: SocketAddr,
+    /// Of the first node, as what follows.
     pub hub: Hub,
+    pub metrics: Option<SocketAddr>,
+    pub reload: Reload,
+    pub hubs: Vec<Hub>,
+    /// The nodes themselves.
+    pub nodes: Vec<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
+    _around: Option<(nodes::Nats, nodes::Balancer)>,
+}
+
+/// Whether these tests are about three nodes that are to be as good as one.
+pub fn clustered() -> bool {
+    env!("CARGO_CRATE_NAME") == "cluster" && nodes::nats_server().is_some()
 }
 
 impl Server {
@@ -35,28 +50,56 @@ impl Server {
     }
 
     pub async fn with(change: impl FnOnce(&mut RelayConfig)) -> Self {
-        let mut config = RelayConfig::default();
-        config.host = Some("127.0.0.1".into());
-        config.port = 0;
+        let mut config = nodes::local();
         change(&mut config);
-        let relay = Relay::bind(config).await.expect("binds");
-        let (stop, stopped) = oneshot::channel();
-        Self {
-            address: relay.local_addr(),
-            hub: relay.hub().clone(),
-            stop: Some(stop),
-            task: tokio::spawn(relay.serve(async {
-                let _ = stopped.await;
-            })),
+        match clustered() {
+            false => Self::of(vec![Relay::bind(config).await.expect("binds")], None).await,
+            true => {
+                let nats = nodes::Nats::start().await;
+                let urls = [nats.url.clone(), nats.url.clone(), nats.url.clone()];
+                let relays = nodes::bind(&config, &urls).await;
+                let addresses = relays.iter().map(Relay::local_addr).collect();
+                let balancer = nodes::Balancer::start(addresses).await;
+                Self::of(relays, Some((nats, balancer))).await
+            }
         }
+    }
+
+    async fn of(relays: Vec<Relay>, around: Option<(nodes::Nats, nodes::Balancer)>) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = futures_util::FutureExt::shared(stopped);
+        let first = &relays[0];
+        Self {
+            address: around
+                .as_ref()
+                .map_or(first.local_addr(), |(_, balancer)| balancer.address),
+            hub: first.hub().clone(),
+            metrics: first.metrics_addr(),
+            reload: first.reloader(),
+            hubs: relays.iter().map(|relay| relay.hub().clone()).collect(),
+            nodes: relays.iter().map(Relay::local_addr).collect(),
+            stop: Some(stop),
+            task: tokio::spawn(async move {
+                let serving = relays.into_iter().map(|relay| {
+                    let stopped = stopped.clone();
+                    relay.serve(async {
+                        let _ = stopped.await;
+                    })
+                });
+                futures_util::future::join_all(serving).await;
+            }),
+            _around: around,
+        }
+    }
+
+    /// How many clients are registered, at all nodes together.
+    pub fn registered(&self) -> usize {
+        self.hubs.iter().map(Hub::registered).sum()
     }
 
     /// A client that has not registered.
     pub async fn connect(&self) -> Client {
-        let url = format!("ws://{}/", self.address);
-        let stream = TcpStream::connect(self.address).await.expect("connects");
-        let (socket, _) = tokio_tungstenite::client_async(url, stream).await.expect("opens");
-        Client { socket }
+        Client::at(self.address).await
     }
 
     /// A client that has registered.
@@ -75,6 +118,24 @@ impl Server {
 
 pub struct Client<S = TcpStream> {
     pub socket: WebSocketStream<S>,
+}
+
+impl Client {
+    /// One that has not registered.
+    pub async fn at(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("connects");
+        let (socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/"), stream)
+            .await
+            .expect("opens");
+        Self { socket }
+    }
+
+    /// One that has registered.
+    pub async fn registered_at(address: SocketAddr, n: u8) -> Self {
+        let mut client = Self::at(address).await;
+        client.register(n).await;
+        client
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {

@@ -7,7 +7,8 @@
 //! second and more for a packet that was lost twice. What comes twice is dropped, and the order of messages is restored
 //! behind reassembly.
 //!
-//! A link with a single lane keeps nothing, acknowledges nothing and has no further timers.
+//! A link whose session does not go on without its path (`rescue`) keeps nothing while it has a single lane, acknowledges
+//! nothing and has no further timers.
 
 mod demand;
 mod ledger;
@@ -15,9 +16,8 @@ mod log;
 mod open;
 mod send;
 
-use crate::chunk::{Frame, Header, Splitter};
+use crate::chunk::Frame;
 use crate::platform::RtcId;
-use bytes::Bytes;
 use demand::Demand;
 use ledger::Ledger;
 use log::Log;
@@ -27,8 +27,6 @@ use web_time::Instant;
 
 pub(super) use open::is_counted;
 
-/// Where this is `false`, the compiler leaves out whatever only several lanes need.
-pub(super) const MAY_BE_SEVERAL: bool = true;
 /// Bytes from the oldest frame that the peer has not acknowledged to the newest, each frame with what it costs to keep
 /// aside, while there are several lanes: what waits at the peer for a slow lane. Below
 /// [`SLACK_BYTES`](crate::reassembly::SLACK_BYTES), since reassembly takes a quarter more than it holds.
@@ -41,24 +39,10 @@ const ACK_DELAY: Duration = Duration::from_millis(20);
 const MAX_FAILURES: usize = 8;
 /// After the end of a lane none is opened for this long: they may all be about to end.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Set in the number of a lane that was made through the relay.
+pub(super) const THROUGH_RELAY: u32 = 1 << 31;
 /// How long frames take, before it is known.
 const LIKELY_LATENCY: Duration = Duration::from_millis(100);
-
-/// A frame to be sent, as it is kept until it has arrived.
-pub(super) type Piece = Frame;
-
-pub(super) fn piece(header: Header, payload: &[u8]) -> Piece {
-    let payload = Bytes::copy_from_slice(payload);
-    Frame { header, payload }
-}
-
-pub(super) fn payload_bytes(piece: &Piece) -> usize {
-    piece.payload.len()
-}
-
-pub(super) fn next_piece(splitter: &mut Splitter) -> Option<Piece> {
-    splitter.next_frame()
-}
 
 /// All lanes of a link.
 pub(super) struct Lanes {
@@ -67,7 +51,9 @@ pub(super) struct Lanes {
     next_number: u32,
     /// Bytes that each channel may have in the platform's hands.
     high_water: usize,
-    /// What was sent while there were several, and has not arrived.
+    /// Whether everything is kept until it has arrived, over a single lane too.
+    keeps: bool,
+    /// What was sent while there were several, or is kept anyway, and has not arrived.
     log: Log,
     /// What dead lanes had not delivered.
     again: VecDeque<u64>,
@@ -132,6 +118,7 @@ impl Lanes {
             all: Vec::new(),
             next_number: 0,
             high_water: 0,
+            keeps: false,
             log: Log::default(),
             again: VecDeque::new(),
             latency: LIKELY_LATENCY,
@@ -164,6 +151,50 @@ impl Lanes {
         if let Some(first) = self.all.first_mut() {
             (first.open, first.in_flight) = (true, vec![0; channels]);
         }
+    }
+
+    /// From now on everything is kept until it has arrived. Nothing has been sent yet.
+    pub(super) fn keep_all(&mut self) {
+        (self.keeps, self.acknowledging) = (true, true);
+    }
+
+    pub(super) fn keeps_all(&self) -> bool {
+        self.keeps
+    }
+
+    pub(super) fn rtc(&self, at: usize) -> Option<RtcId> {
+        Some(self.all.get(at)?.rtc)
+    }
+
+    pub(super) fn slot(&self, at: usize) -> Option<Slot> {
+        let (lane, channel) = (at, 0);
+        (at < self.all.len()).then_some(Slot { lane, channel })
+    }
+
+    pub(super) fn has_number(&self, number: u32) -> bool {
+        self.all.iter().any(|lane| lane.number == number)
+    }
+
+    /// Whether any can be written to.
+    pub(super) fn are_open(&self) -> bool {
+        self.all.iter().any(|lane| lane.open)
+    }
+
+    /// Whether the peer answers on any.
+    pub(super) fn are_lively(&self) -> bool {
+        self.all.iter().any(|lane| lane.open && lane.silent_since.is_none())
+    }
+
+    /// One that is being made through the relay, of a number that has been agreed on.
+    pub(super) fn add_numbered(&mut self, rtc: RtcId, number: u32, deadline: Instant) {
+        let next = self.next_number;
+        self.add(rtc, number, Some(deadline));
+        self.next_number = next;
+    }
+
+    /// What other lanes still have may be lost: whatever stands still is looked for at once.
+    pub(super) fn renew(&mut self, now: Instant) {
+        (self.look_due, self.ack_due, self.failures) = (Some(now), Some(now), 0);
     }
 
     pub(super) fn find(&self, rtc: RtcId) -> Option<usize> {
@@ -218,21 +249,51 @@ impl Lanes {
 
     /// Whether another lane may be opened now: the path carries them, and none is in doubt or has just ended.
     fn may_open(&self) -> bool {
-        let in_doubt = self.all.iter().any(|lane| lane.silent_since.is_some());
+        let in_doubt = !self.are_open() || self.all.iter().any(|lane| lane.silent_since.is_some());
         self.failures < MAX_FAILURES && self.pause.is_none() && !in_doubt
     }
 
     /// Whether the link lives on without this lane: another is open, and all that it may lose is kept.
     pub(super) fn can_lose(&self, at: usize) -> bool {
+        if self.keeps {
+            return true;
+        }
         let mut others = self.all.iter().enumerate().filter(|(other, _)| *other != at);
         others.any(|(_, lane)| lane.open) && self.all[at].ledger.is_covered()
+    }
+
+    /// The one to let go of where there are more than are wanted: one that does not answer; else, where the latest was made
+    /// through the relay, the oldest, which may be dead; else the latest. Never the last that answers.
+    fn spare(&self) -> Option<usize> {
+        let lively = |lane: &Lane| lane.open && lane.silent_since.is_none();
+        let silent = self.all.iter().rposition(|lane| lane.silent_since.is_some());
+        let latest = self.all.len().checked_sub(1)?;
+        let through_relay = |lane: &Lane| lane.number & THROUGH_RELAY != 0;
+        let at = match silent {
+            Some(silent) => silent,
+            None if through_relay(&self.all[latest]) => 0,
+            None => latest,
+        };
+        let mut others = self.all.iter().enumerate().filter(|(other, _)| *other != at);
+        others
+            .any(|(_, lane)| lively(lane))
+            .then_some(at)
+            .filter(|at| self.can_lose(*at))
+    }
+
+    /// Keeps a control frame that no lane can take now, if it is one that must not be lost.
+    pub(super) fn postpone_control(&mut self, now: Instant, frame: Frame) {
+        if self.keeps && is_counted(&frame.header) {
+            let number = self.log.push(now, frame);
+            self.again.push_back(number);
+        }
     }
 
     /// Takes a lane out; what it had not delivered is to be sent again.
     fn remove(&mut self, at: usize) -> Lane {
         let mut lane = self.all.remove(at);
         self.again.extend(lane.ledger.take());
-        if let [only] = &mut self.all[..] {
+        if let ([only], false) = (&mut self.all[..], self.keeps) {
             for number in only.ledger.take() {
                 self.log.remove(number);
             }
@@ -244,11 +305,6 @@ impl Lanes {
     /// The peer answers on a lane, or has stopped to.
     pub(super) fn set_silent_since(&mut self, at: usize, since: Option<Instant>) {
         self.all[at].silent_since = since;
-    }
-
-    /// Whether the peer answers on none of them.
-    pub(super) fn is_silent(&self) -> bool {
-        self.all.iter().all(|lane| lane.silent_since.is_some())
     }
 
     /// Accounts for a received frame; returns whether an acknowledgement is due now.

@@ -4,9 +4,10 @@
 use super::super::{Context, Link, Phase};
 use super::{MAX_FAILURES, PAUSE};
 use crate::chunk::{Frame, Header, Kind};
+use crate::config::MAX_LANES;
 use crate::description::{self, Words};
 use crate::platform::{RtcCommand, SdpType, SessionDescription};
-use crate::wire::control::{CLOSE, CLOSE_ACK, LANE_ACK, LANE_ANSWER, LANE_ASK, LANE_CHECK, LANE_OFFER};
+use crate::wire::control::{CLOSE, CLOSE_ACK, CREDIT, LANE_ACK, LANE_ANSWER, LANE_ASK, LANE_CHECK, LANE_OFFER};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Whether both sides count a frame: it is sent again if it is lost.
@@ -28,7 +29,7 @@ impl Link {
     /// Opens and closes lanes, or asks the offerer to, until there are as many as are worth it.
     pub(in crate::link) fn adjust_lanes(&mut self, cx: &mut Context<'_>) {
         let most = self.max_lanes();
-        if most == 1 || self.phase != Phase::Open || self.close.asked {
+        if self.phase != Phase::Open || self.close.asked || (most == 1 && self.lanes.count() <= 1) {
             return;
         }
         let load = self.lanes.load(cx.now, self.outbox.queued_bytes());
@@ -38,11 +39,13 @@ impl Link {
             return self.ask_for_lanes(cx, wanted);
         }
         let wanted = wanted.max(self.lanes.asked.0).min(most);
-        while self.lanes.all.len() < wanted && self.lanes.may_open() {
+        while self.lanes.all.len() < wanted && self.lanes.may_open() && !is_crowded(cx) {
             self.open_lane(cx);
         }
-        while self.lanes.all.len() > wanted && self.lanes.can_lose(self.lanes.all.len() - 1) {
-            self.drop_lane(cx, self.lanes.all.len() - 1);
+        while self.lanes.all.len() > wanted
+            && let Some(at) = self.lanes.spare()
+        {
+            self.drop_lane(cx, at);
         }
     }
 
@@ -68,8 +71,10 @@ impl Link {
     }
 
     /// Lets go of a lane; what it had not delivered goes over the others.
-    fn drop_lane(&mut self, cx: &mut Context<'_>, at: usize) {
+    pub(in crate::link) fn drop_lane(&mut self, cx: &mut Context<'_>, at: usize) {
         let lane = self.lanes.remove(at);
+        self.forget_attempt(lane.rtc);
+        self.close.flushing = false; // it was over this one
         tracing::debug!(
             link = self.id.0,
             lane = lane.number,
@@ -77,6 +82,7 @@ impl Link {
             "a lane has ended"
         );
         cx.close_rtc(lane.rtc);
+        self.credit.doubt();
         self.lanes.pause = Some(cx.now + PAUSE);
         if self.lanes.acknowledging {
             // The last acknowledgement may have been lost with it.
@@ -91,9 +97,10 @@ impl Link {
         }
         tracing::debug!(link = self.id.0, reason, "lost a lane");
         // Those that the peer opens it also closes.
-        let is_failure = !self.is_answerer() || !self.lanes.all[at].open;
+        let is_failure = !self.is_attempt(at) && (!self.is_answerer() || !self.lanes.all[at].open);
         self.lanes.failures += usize::from(is_failure);
         self.drop_lane(cx, at);
+        self.look_after_paths(cx);
         self.pump(cx);
         self.advance_close(cx);
         true
@@ -127,11 +134,11 @@ impl Link {
 
     /// Takes a control frame about lanes.
     pub(in crate::link) fn on_lane_word(&mut self, cx: &mut Context<'_>, frame: &Frame) {
-        if self.max_lanes() == 1 {
+        let (code, mut payload) = (frame.header.stream_id, frame.payload.clone());
+        if self.max_lanes() == 1 && !(self.lanes.keeps && [LANE_ACK, LANE_CHECK].contains(&code)) {
             return;
         }
-        let mut payload = frame.payload.clone();
-        match frame.header.stream_id {
+        match code {
             LANE_ASK if !self.is_answerer() && payload.len() >= 5 => {
                 let count = payload.get_u32();
                 // One that was sent again may come after a later one.
@@ -156,14 +163,14 @@ impl Link {
         let too_many = self.lanes.count() >= 2 * self.max_lanes();
         let known = number == 0 || self.lanes.all.iter().any(|lane| lane.number == number);
         let futile = self.lanes.failures >= MAX_FAILURES;
-        if self.phase != Phase::Open || known || too_many || futile {
+        if self.phase != Phase::Open || known || too_many || futile || is_crowded(cx) {
             return tracing::debug!(link = self.id.0, number, "ignored the offer of a lane");
         }
         let rtc = cx.open_rtc(self.id);
         self.lanes.add(rtc, number, Some(cx.now + cx.config.connect_timeout));
         // Also of what has come so far: until then the first lane cannot be done without.
         self.lanes.ack_due = Some(cx.now);
-        let to = self.agreed.to;
+        let to = self.agreed.to_lanes();
         cx.command(rtc, RtcCommand::Answer { offer, to });
     }
 
@@ -171,7 +178,7 @@ impl Link {
         let Some((number, answer)) = numbered_sdp(payload) else {
             return;
         };
-        let to = self.agreed.to;
+        let to = self.agreed.to_lanes();
         let mut lanes = self.lanes.all.iter_mut();
         if let Some(lane) = lanes.find(|lane| lane.number == number && lane.awaits_answer) {
             lane.awaits_answer = false;
@@ -195,8 +202,12 @@ impl Link {
             payload.put_u32(lane.number);
             payload.put_u64(lane.ledger.received_count());
         }
-        if let Some(slot) = self.lanes.liveliest(cx.now) {
-            self.control_on(cx, slot, LANE_ACK, &payload);
+        let Some(slot) = self.lanes.liveliest(cx.now) else {
+            return;
+        };
+        self.control_on(cx, slot, LANE_ACK, &payload);
+        if let Some(sum) = self.credit.again() {
+            self.control_on(cx, slot, CREDIT, &sum.to_be_bytes());
         }
     }
 
@@ -251,6 +262,11 @@ impl Link {
             self.control_on(cx, slot, LANE_CHECK, &[]);
         }
     }
+}
+
+/// Whether all connections together have so many lanes that further ones would take the place of callers.
+fn is_crowded(cx: &Context<'_>) -> bool {
+    cx.by_rtc.len() >= cx.config.max_connections.max(MAX_LANES.into())
 }
 
 /// A lane's number, and a description of it.

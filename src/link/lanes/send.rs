@@ -22,7 +22,7 @@ const WINDOW_FRAMES: usize = 4000;
 impl Lanes {
     /// Where the next chunk can go now. Without further lanes ProxyStore's rule holds: by its number.
     pub(in crate::link) fn room(&self, now: Instant, seq_id: u32) -> Option<Slot> {
-        if let [only] = &self.all[..] {
+        if let ([only], false) = (&self.all[..], self.keeps) {
             let channel = seq_id as usize % only.in_flight.len();
             let has_room = only.open && only.in_flight[channel] < self.high_water;
             return has_room.then_some(Slot {
@@ -34,12 +34,13 @@ impl Lanes {
         may_send.then(|| self.least_loaded(now, self.high_water)).flatten()
     }
 
-    /// The open lane that has the least to deliver, of those with room; one that stands still only where all do.
+    /// The open lane that has the least to deliver, of those with room; one that is silent, or stands still, only where all do.
     fn least_loaded(&self, now: Instant, high_water: usize) -> Option<Slot> {
         let lanes = self.all.iter().enumerate();
         let free = lanes.filter(|(_, lane)| lane.open && lane.in_flight[0] < high_water);
         let load = |lane: &Lane| lane.ledger.bytes().max(lane.in_flight[0]);
-        let (lane, _) = free.min_by_key(|(_, lane)| (self.stands_still(now, lane), load(lane)))?;
+        let doubt = |lane: &Lane| (lane.silent_since.is_some(), self.stands_still(now, lane));
+        let (lane, _) = free.min_by_key(|(_, lane)| (doubt(lane), load(lane)))?;
         Some(Slot { lane, channel: 0 })
     }
 
@@ -70,7 +71,7 @@ impl Lanes {
 
     /// Where an acknowledgement goes: over the lane that is alive for sure, since it would not be sent again.
     pub(super) fn liveliest(&self, now: Instant) -> Option<Slot> {
-        let latest = |lane: &Lane| lane.open && lane.number == self.latest;
+        let latest = |lane: &Lane| lane.open && lane.silent_since.is_none() && lane.number == self.latest;
         let slot = self.all.iter().position(latest).map(|lane| Slot { lane, channel: 0 });
         slot.or_else(|| self.any(now))
     }
@@ -81,7 +82,7 @@ impl Lanes {
             let slot = self.least_loaded(now, self.high_water)?;
             self.again.pop_front();
             let frame = match self.all.len() {
-                1 => self.log.remove(number),
+                1 if !self.keeps => self.log.remove(number),
                 _ => self.log.touch(now, number),
             };
             if let Some(frame) = frame {
@@ -123,15 +124,18 @@ impl Lanes {
             self.idle_since = None;
         }
         let (several, look_due) = (self.all.len() > 1, now + self.patience());
+        let keeps = several || self.keeps;
         let lane = &mut self.all[slot.lane];
         lane.in_flight[usize::from(slot.channel)] += bytes;
         if is_counted(&frame.header) {
             lane.ledger.wrote();
-            if several {
+            if keeps {
                 let (header, bytes) = (frame.header, frame.payload.len());
                 let number = again.unwrap_or_else(|| self.log.push(now, frame));
                 lane.ledger.note(now, number, bytes);
-                self.look_due.get_or_insert(look_due);
+                if several {
+                    self.look_due.get_or_insert(look_due);
+                }
                 if header.seq_len >= MANY_CHUNKS && header.seq_id + 1 == header.seq_len {
                     self.log.detach(header.stream_id);
                 }
@@ -194,7 +198,7 @@ impl Lanes {
     pub(super) fn look(&mut self, now: Instant) -> bool {
         let due = self.look_due.is_some_and(|at| at <= now);
         if due {
-            self.looking = self.log.len() > 0;
+            self.looking = self.log.len() > 0 && self.all.len() > 1;
             self.look_due = self.looking.then(|| now + self.patience());
         }
         due

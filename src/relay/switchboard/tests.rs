@@ -1,4 +1,4 @@
-use super::SwitchboardOutput::{Close, Send};
+use super::SwitchboardOutput::{Close, Elsewhere, Send};
 use super::*;
 use crate::relay::{DescriptionType, PeerConnectionMessage};
 use proptest::prelude::*;
@@ -100,6 +100,65 @@ fn a_message_to_an_unknown_peer_comes_back_with_an_error() {
         uuid(9)
     ));
     assert_eq!(say(&mut board, A, &text(offer(1, 9))), [send(A, text(answer))]);
+}
+
+#[test]
+fn with_other_relays_an_unknown_peer_is_theirs_until_they_say_otherwise() {
+    let mut board = two_clients();
+    let alone = say(&mut board, A, &text(offer(1, 9)));
+    board.has_others();
+    let elsewhere = Elsewhere {
+        conn: A,
+        peer: uuid(9),
+        text: text(offer(1, 9)),
+    };
+    assert_eq!(say(&mut board, A, &text(offer(1, 9))), [elsewhere]);
+    board.unknown(A, uuid(9), &text(offer(1, 9)));
+    assert_eq!(drain(&mut board), alone);
+    assert_eq!(
+        say(&mut board, A, &text(offer(1, 2))),
+        [send(B, text(offer(1, 2)))],
+        "who is here is here"
+    );
+    assert!(
+        !matches!(say(&mut board, A, &text(offer(7, 9)))[..], [Elsewhere { .. }]),
+        "spoofed"
+    );
+    // What comes from another relay.
+    assert!(board.deliver(uuid(2), "text".into()));
+    assert_eq!(drain(&mut board), [send(B, "text")]);
+    assert!(!board.deliver(uuid(9), "text".into()));
+    board.on_close(A);
+    board.unknown(A, uuid(9), &text(offer(1, 9)));
+    assert_eq!(drain(&mut board), [], "its sender has gone");
+    let counts = board.counts();
+    assert_eq!(
+        (
+            counts.forwarded,
+            counts.unknown_peer,
+            counts.spoofed,
+            counts.registrations
+        ),
+        (2, 2, 1, 2)
+    );
+}
+
+#[test]
+fn a_message_that_is_not_allowed_comes_back_and_says_why() {
+    let mut board = two_clients();
+    board.on_forbidden(A, Incoming::read(&text(offer(1, 2))), "no.");
+    let mut answer = offer(1, 2);
+    answer.error = Some(format!(
+        "Cannot forward peer connection message to peer {}: no.",
+        uuid(2)
+    ));
+    assert_eq!(drain(&mut board), [send(A, text(answer))]);
+    // Before that it has to be registered and its own.
+    board.on_forbidden(A, Incoming::read(&text(offer(7, 2))), "no.");
+    assert!(matches!(&drain(&mut board)[..], [Send { text, .. }] if text.contains("registered as")));
+    board.on_open(ConnId(3));
+    board.on_forbidden(ConnId(3), Incoming::read(&text(offer(3, 2))), "no.");
+    assert!(matches!(drain(&mut board)[..], [Close { code: 4002, .. }]));
 }
 
 #[test]
@@ -249,6 +308,7 @@ proptest! {
     #[test]
     fn the_two_maps_always_agree(steps in prop::collection::vec(any_step(), 0..60)) {
         let mut board = Switchboard::new();
+        board.has_others();
         let mut open = std::collections::HashSet::new();
         for step in steps {
             match step {
@@ -261,7 +321,7 @@ proptest! {
             }
             while let Some(output) = board.poll_output() {
                 match output {
-                    Send { conn, .. } => prop_assert!(open.contains(&conn)),
+                    Send { conn, .. } | Elsewhere { conn, .. } => prop_assert!(open.contains(&conn)),
                     Close { conn, .. } => prop_assert!(open.remove(&conn)),
                 }
             }

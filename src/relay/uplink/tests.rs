@@ -451,3 +451,146 @@ fn what_a_relay_says_cannot_write_to_a_terminal() {
         assert!(!texts.iter().any(|text| text.contains(char::is_control)), "{texts:?}");
     }
 }
+
+/// A registration that is doubted, and the second socket beside it.
+fn renewing() -> World {
+    let mut world = World::registered();
+    world.uplink.renew(world.now, Duration::from_secs(1));
+    assert_eq!(world.outputs(), [], "it is too young to be doubted");
+    world.now += Duration::from_secs(1);
+    world.uplink.renew(world.now, Duration::from_secs(1));
+    assert_eq!(world.outputs(), [Open(S1)]);
+    world
+}
+
+#[test]
+fn a_doubted_registration_stands_until_another_one_does() {
+    let mut world = renewing();
+    assert!(world.uplink.is_registered());
+    let registration = world.registration();
+    assert_eq!(world.event(S1, SocketEvent::Open), [Send(S1, registration)]);
+    assert!(world.uplink.is_registered());
+    let success = SocketEvent::Text(SUCCESS.into());
+    assert_eq!(world.event(S1, success), [Registered]);
+    let message = PeerConnectionMessage {
+        source_uuid: Uuid::from_u128(2),
+        source_name: "bob".into(),
+        peer_uuid: Uuid::from_u128(1),
+        description_type: DescriptionType::Offer,
+        description: "{}".into(),
+        error: None,
+    };
+    let on_its_way = SocketEvent::Text(RelayMessage::PeerConnection(message.clone()).encode());
+    assert_eq!(world.event(S0, on_its_way), [Message(message)]);
+    assert_eq!(world.closed(S0, Some(4004), "replaced"), []);
+    assert_eq!(world.uplink.next_deadline(), None);
+    assert!(world.uplink.is_registered());
+}
+
+#[test]
+fn the_relay_may_close_the_old_socket_before_it_answers_the_new_one() {
+    let mut world = renewing();
+    world.event(S1, SocketEvent::Open);
+    assert_eq!(world.closed(S0, Some(4004), "replaced"), []);
+    assert_eq!(world.event(S1, SocketEvent::Text(SUCCESS.into())), [Registered]);
+}
+
+#[test]
+fn a_second_socket_that_fails_changes_nothing() {
+    let mut world = renewing();
+    assert_eq!(world.closed(S1, None, "refused"), []);
+    assert!(world.uplink.is_registered());
+    assert_eq!(world.uplink.next_deadline(), None);
+    world.uplink.renew(world.now, Duration::from_secs(1));
+    assert_eq!(world.outputs(), [Open(SocketId(2))]);
+    assert_eq!(world.at_deadline(), [CloseSocket(SocketId(2))]);
+    assert!(world.uplink.is_registered());
+}
+
+#[test]
+fn a_second_socket_that_takes_long_is_begun_anew_when_asked_again() {
+    let mut world = renewing();
+    world.uplink.renew(world.now, Duration::from_secs(2));
+    assert_eq!(world.outputs(), []);
+    world.now += Duration::from_secs(2);
+    world.uplink.renew(world.now, Duration::from_secs(2));
+    assert_eq!(world.outputs(), [CloseSocket(S1), Open(SocketId(2))]);
+}
+
+#[test]
+fn where_the_old_socket_breaks_the_second_one_goes_on_alone() {
+    let mut world = renewing();
+    let reason = "the connection was lost".to_owned();
+    let lost = world.event(
+        S0,
+        SocketEvent::Closed {
+            code: None,
+            reason: reason.clone(),
+            http_status: None,
+        },
+    );
+    assert_eq!(lost, [Lost { reason }]);
+    assert!(!world.uplink.is_registered());
+    assert_eq!(world.register(S1), [Send(S1, world.registration()), Registered]);
+    world.uplink.close();
+    assert_eq!(world.outputs(), [CloseSocket(S1)]);
+}
+
+#[test]
+fn who_was_replaced_by_a_second_socket_that_is_lost_comes_back() {
+    let mut world = renewing();
+    world.event(S1, SocketEvent::Open);
+    assert_eq!(world.closed(S1, None, "reset"), []);
+    let replaced = world.closed(S0, Some(4004), "replaced");
+    assert!(matches!(replaced[..], [Lost { .. }, Retrying { .. }]), "{replaced:?}");
+    assert_eq!(world.at_deadline(), [Open(SocketId(2))]);
+    world.register(SocketId(2));
+    // By somebody else.
+    let displaced = world.closed(SocketId(2), Some(4004), "replaced");
+    assert_eq!(displaced, [Refused(Error::Displaced)]);
+}
+
+#[test]
+fn closing_closes_both_sockets() {
+    let mut world = renewing();
+    world.uplink.close();
+    let closed = world.outputs();
+    assert!(closed.contains(&CloseSocket(S0)) && closed.contains(&CloseSocket(S1)) && closed.len() == 2);
+    assert_eq!(world.event(S1, SocketEvent::Open), []);
+}
+
+#[test]
+fn whoever_asks_for_tokens_is_refused_for_good_only_twice_in_a_row() {
+    let asking = |mut world: World| {
+        world.uplink = world.uplink.asking(true);
+        world
+    };
+    // A first refusal, when it has never been known.
+    let refused = asking(World::started()).closed(S0, Some(4002), "expired");
+    assert!(
+        matches!(refused[..], [Refused(Error::RelayRefused { code: Some(4002), .. })]),
+        "{refused:?}"
+    );
+    // Known, and refused when it comes back: once more, with another token.
+    for end in [ended(Some(4002), "expired", None), ended(None, "", Some(401))] {
+        let mut world = asking(World::lost());
+        assert!(matches!(world.event(S1, end.clone())[..], [Retrying { .. }]));
+        assert_eq!(world.at_deadline(), [Open(SocketId(2))]);
+        assert!(matches!(world.event(SocketId(2), end)[..], [Refused(_)]));
+    }
+    // One that is taken makes up for it.
+    let mut world = asking(World::lost());
+    world.closed(S1, Some(4001), "no");
+    world.at_deadline();
+    world.register(SocketId(2));
+    assert!(matches!(
+        world.closed(SocketId(2), Some(4002), "revoked")[..],
+        [Lost { .. }, Retrying { .. }]
+    ));
+    // Displaced is displaced.
+    let mut world = asking(World::registered());
+    assert_eq!(world.closed(S0, Some(4004), ""), [Refused(Error::Displaced)]);
+    // Whoever has one token has no other.
+    let mut world = World::lost();
+    assert!(matches!(world.closed(S1, Some(4002), "expired")[..], [Refused(_)]));
+}

@@ -4,6 +4,7 @@ use super::*;
 use std::ops::RangeInclusive;
 
 mod harm;
+mod sessions;
 
 /// Every world of lanes.
 pub(super) const ALL: &[Named] = &[
@@ -50,9 +51,38 @@ pub(super) const ALL: &[Named] = &[
     ),
     ("no_lane_is_opened_while_all_die", harm::no_lane_is_opened_while_all_die),
     ("a_lane_has_one_channel", harm::a_lane_has_one_channel),
+    ("lanes_take_no_callers_place", harm::lanes_take_no_callers_place),
     (
         "an_old_wish_for_lanes_is_ignored",
         harm::an_old_wish_for_lanes_is_ignored,
+    ),
+    (
+        "paths_that_are_cut_lose_nothing",
+        sessions::paths_that_are_cut_lose_nothing,
+    ),
+    (
+        "processes_that_stand_still_lose_nothing",
+        sessions::processes_that_stand_still_lose_nothing,
+    ),
+    (
+        "a_killed_peer_is_soon_known_to_be_dead",
+        sessions::a_killed_peer_is_soon_known_to_be_dead,
+    ),
+    (
+        "a_peer_that_is_started_anew_is_connected_anew",
+        sessions::a_peer_that_is_started_anew_is_connected_anew,
+    ),
+    (
+        "a_path_that_never_comes_back_is_a_clear_end",
+        sessions::a_path_that_never_comes_back_is_a_clear_end,
+    ),
+    (
+        "a_network_that_changes_is_left_at_once",
+        sessions::a_network_that_changes_is_left_at_once,
+    ),
+    (
+        "a_close_without_a_path_ends_well",
+        sessions::a_close_without_a_path_ends_well,
     ),
     (
         "lanes_in_bad_weather_lose_nothing",
@@ -69,6 +99,11 @@ struct Lanes {
 
 /// Two peers that are not connected yet.
 fn lanes(now: Instant, seed: u64, of_a: RangeInclusive<u8>, of_b: RangeInclusive<u8>) -> Lanes {
+    lanes_kept_for(now, seed, [of_a, of_b], Config::default().session_timeout)
+}
+
+/// The same, with this much time for looking for a path when all are lost.
+fn lanes_kept_for(now: Instant, seed: u64, [of_a, of_b]: [RangeInclusive<u8>; 2], session_timeout: Duration) -> Lanes {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x1a7e5);
     let weather = Weather {
         relay_delay: Duration::from_millis(rng.u64(0..200)),
@@ -78,6 +113,7 @@ fn lanes(now: Instant, seed: u64, of_a: RangeInclusive<u8>, of_b: RangeInclusive
     let mut world = World::new(now, seed, weather);
     let config = |lanes| Config {
         lanes,
+        session_timeout,
         ..Config::default()
     };
     let (a, b) = if rng.bool() { (1, 2) } else { (2, 1) };
@@ -89,8 +125,16 @@ fn lanes(now: Instant, seed: u64, of_a: RangeInclusive<u8>, of_b: RangeInclusive
 
 /// Two peers with some lanes open.
 fn connected(now: Instant, seed: u64) -> Result<Lanes, String> {
-    let count = 2 + (seed % 7) as u8;
-    let mut pair = lanes(now, seed, count..=count, 1..=8);
+    connected_for(now, seed, 2 + (seed % 7) as u8, Config::default().session_timeout)
+}
+
+/// The same, for as long as there is a path.
+fn connected_once(now: Instant, seed: u64) -> Result<Lanes, String> {
+    connected_for(now, seed, 2 + (seed % 7) as u8, Duration::ZERO)
+}
+
+fn connected_for(now: Instant, seed: u64, count: u8, session_timeout: Duration) -> Result<Lanes, String> {
+    let mut pair = lanes_kept_for(now, seed, [count..=count, 1..=8], session_timeout);
     let (world, a, b) = (&mut pair.world, pair.a, pair.b);
     if pair.rng.bool() {
         connect(world, a, b)?;
@@ -143,7 +187,15 @@ fn all_came(pair: &mut Lanes, traffic: Traffic, before: [usize; 2]) -> Outcome {
     let counts = [before[0] + traffic.to_a.len(), before[1] + traffic.to_b.len()];
     let came = |w: &World| [w.received(a).len(), w.received(b).len()];
     check(pair.world.run_until(LONG, |w| came(w) == counts), || {
-        format!("{:?} of {counts:?} arrived", came(&pair.world))
+        let bad = traffic
+            .tickets
+            .iter()
+            .filter_map(|ticket| pair.world.reply(*ticket)?.as_ref().err());
+        format!(
+            "{:?} of {counts:?} arrived; {:?}",
+            came(&pair.world),
+            bad.collect::<Vec<_>>()
+        )
     })?;
     pair.world.run_for(SECOND * 5);
     check(came(&pair.world) == counts, || "something came twice".into())?;
@@ -196,7 +248,7 @@ pub(super) fn lanes_that_die_lose_nothing(now: Instant, seed: u64) -> Outcome {
 }
 
 pub(super) fn the_death_of_all_lanes_is_a_clear_end(now: Instant, seed: u64) -> Outcome {
-    let mut pair = connected(now, seed)?;
+    let mut pair = connected_once(now, seed)?;
     let before = received(&pair);
     let traffic = exchange(&mut pair, 20, |_| {});
     let (a, b) = (pair.a, pair.b);

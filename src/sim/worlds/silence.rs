@@ -19,6 +19,7 @@ pub(super) fn a_frozen_peer_is_lost_when_dead_after_is_over_and_not_before(now: 
     let mut world = World::new(now, seed, weather);
     let config = Config {
         dead_after,
+        session_timeout: Duration::ZERO,
         lanes: if rng.bool() { 1..=1 } else { 3..=3 },
         ..Config::default()
     };

@@ -70,6 +70,16 @@ globalThis.peer = {
     return { verified: connection.verified, fingerprint: connection.remoteFingerprint };
   },
 
+  state: ({ peer }) => connections.get(peer).state,
+
+  /** Until a watched connection is in this state. */
+  async until({ peer, state }) {
+    const connection = connections.get(peer);
+    while (connection.state !== state) {
+      await new Promise((resolve) => connection.addEventListener("statechange", resolve, { once: true }));
+    }
+  },
+
   /** The code of its end. */
   closed: async ({ peer }) => (await connections.get(peer).closed).code,
 

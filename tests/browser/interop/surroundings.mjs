@@ -42,23 +42,24 @@ function start(t, program, args, line) {
   createInterface({ input: child.stdout }).on("line", line);
   const ended = new Promise((resolve) => child.on("exit", resolve));
   atEnd(t, () => {
+    child.kill("SIGCONT");
     child.kill();
     return ended;
   });
   return { child, ended };
 }
 
-/** A relay on a free port; its URL. */
-export function relay(t, kind) {
+/** A relay on a free port; its URL. Its process is put into `running`. */
+export function relay(t, kind, running = {}) {
   return new Promise((resolve, reject) => {
     const [program, args, pattern] =
       kind === "crosspeer-relay"
         ? [built(kind), ["--host", "127.0.0.1", "--port", "0", "--json-logs"], /listening on (ws:[\w.:/]+)/]
         : [python, [script("relay.py")], /^port (\d+)/];
-    const { ended } = start(t, program, args, (line) => {
+    const { ended } = Object.assign(running, start(t, program, args, (line) => {
       const found = pattern.exec(line)?.[1];
       if (found) resolve(found.startsWith("ws:") ? found : `ws://127.0.0.1:${found}`);
-    });
+    }));
     ended.then((code) => reject(new Error(`${kind} ended with ${code}`)));
   });
 }

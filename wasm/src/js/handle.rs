@@ -49,8 +49,8 @@ impl Handle {
         left: f64,
     ) -> JsResult<JsValue> {
         let open = async move {
-            let (url, (config, certificate)) = (string(&url), config(&options)?);
-            let web = Web::of(&config, certificate).await;
+            let (url, (config, certificate, token)) = (string(&url), config(&options)?);
+            let web = Web::of(&config, certificate).await.with_token(token);
             let (kind, driver, registered) = if manager {
                 let (manager, driver) = PeerManager::start(&url, config, web).map_err(thrown)?;
                 let registered = manager.registered_timeout(millis(left));
@@ -165,7 +165,13 @@ impl Handle {
             }
             // Ends with the new state once it is another than the one given.
             (Kind::Connection(connection, _), "changed") => {
-                let all = [State::New, State::Connecting, State::Connected, State::Closed];
+                let all = [
+                    State::New,
+                    State::Connecting,
+                    State::Connected,
+                    State::Reconnecting,
+                    State::Closed,
+                ];
                 let seen = all.into_iter().find(|state| arguments.text() == state.as_str());
                 connection.changed(seen.unwrap_or(State::Failed)).await.as_str().into()
             }

@@ -3,14 +3,15 @@
 use super::JsResult;
 use super::handle::uuid;
 use crate::Config;
-use crosspeer::{IceServer, IceTransportPolicy};
-use js_sys::{Array, Reflect};
+use crosspeer::{IceServer, IceTransportPolicy, Token};
+use js_sys::{Array, Function, Reflect};
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
 
-/// The options that are there, in place of the defaults; and the certificate that the browser has kept.
-pub(super) fn config(options: &JsValue) -> JsResult<(Config, Option<JsValue>)> {
+/// The options that are there, in place of the defaults; the certificate that the browser has kept; who gives tokens.
+pub(super) fn config(options: &JsValue) -> JsResult<(Config, Option<JsValue>, Option<Function>)> {
     let mut config = Config::default();
+    config.session_timeout = Duration::ZERO; // until it has been tried for longer in pages
     let get = |key: &str| Reflect::get(options, &key.into()).unwrap_or_default();
     let number = |key, set: &mut dyn FnMut(f64)| get(key).as_f64().into_iter().for_each(set);
     let time = |key, field: &mut Duration| number(key, &mut |ms| *field = millis(ms));
@@ -23,6 +24,7 @@ pub(super) fn config(options: &JsValue) -> JsResult<(Config, Option<JsValue>)> {
     time("gatherTimeout", &mut config.gather_timeout);
     time("connectTimeout", &mut config.connect_timeout);
     time("deadAfter", &mut config.dead_after);
+    time("sessionTimeout", &mut config.session_timeout);
     time("closeTimeout", &mut config.close_timeout);
     time("reconnectInitial", &mut config.reconnect.initial);
     time("reconnectMax", &mut config.reconnect.max);
@@ -35,7 +37,13 @@ pub(super) fn config(options: &JsValue) -> JsResult<(Config, Option<JsValue>)> {
         config.ice_servers = list.iter().map(|entry| ice_server(&entry)).collect();
     }
     let certificate = Some(get("certificate")).filter(JsValue::is_object);
-    Ok((config, certificate))
+    let token = get("token");
+    config.token = token.as_string().map(Token::new);
+    let ask = token.dyn_into().ok();
+    if ask.is_some() {
+        config.token = Some(Token::of_platform());
+    }
+    Ok((config, certificate, ask))
 }
 
 /// A number of milliseconds, which may have a fraction.

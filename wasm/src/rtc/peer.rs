@@ -99,6 +99,9 @@ impl Peer {
     }
 
     async fn offer(self: &Rc<Self>, channels: u16, ordered: bool) -> Result {
+        if self.pc.connection_state() == RtcPeerConnectionState::Closed {
+            return Ok(()); // no longer wanted
+        }
         for number in 0..channels {
             let options = RtcDataChannelInit::new();
             options.set_ordered(ordered);

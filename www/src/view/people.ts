@@ -92,7 +92,8 @@ export class PeopleView {
     const connected = peer !== undefined && !peer.closed;
     row.dataset["connected"] = String(connected);
     const word = mark(person.uuid, person.name, this.network.everyone);
-    const detail = describe(person, connected, peer && this.#seen.get(peer));
+    const reconnecting = peer?.connection.state === "reconnecting";
+    const detail = describe(person, connected, reconnecting, peer && this.#seen.get(peer));
     row.querySelector(".person-detail")!.textContent = word === "" ? detail : `${word} · ${detail}`;
     return row;
   }
@@ -120,8 +121,9 @@ function route(path: PathInfo): string {
   return path.local === "host" && path.remote === "host" ? "same network" : "direct";
 }
 
-function describe(person: Participant, connected: boolean, seen: Seen | undefined): string {
+function describe(person: Participant, connected: boolean, reconnecting: boolean, seen: Seen | undefined): string {
   if (!connected) return { folder: "not connected", page: "connecting…", peer: "connects when needed" }[person.role];
+  if (reconnecting) return "reconnecting…";
   const parts: string[] = [];
   const { path } = seen ?? {};
   if (path) parts.push(route(path));

@@ -153,6 +153,7 @@ export function describe(transfer: Transfer): string {
     case "waiting":
       return transfer.detail || `Waiting · ${size}`;
     case "active": {
+      if (transfer.isReconnecting) return `${bytes(transfer.done)} of ${size} · reconnecting…`;
       const left = duration(transfer.secondsLeft);
       const speed = transfer.rate > 0 ? ` · ${rate(transfer.rate)}` : "";
       return `${bytes(transfer.done)} of ${size}${speed}${left && transfer.done < transfer.size ? ` · ${left} left` : ""}`;

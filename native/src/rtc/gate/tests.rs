@@ -49,7 +49,7 @@ impl Setup {
         let fake = Arc::new(Fake::default());
         let gate = Arc::new(Gate::default());
         let inner: Arc<dyn AsyncUdpSocket> = Arc::clone(&fake) as _;
-        let socket = GatedSocket::new(inner, Arc::clone(&gate), Pace::new());
+        let socket = GatedSocket::new(inner, Arc::clone(&gate), Pace::new(), 64);
         Self { fake, gate, socket }
     }
 

@@ -83,6 +83,7 @@ async fn the_policy_relay_tells_the_peer_no_address_of_this_host() {
     let to = Receiver {
         send_buffer: SEND_BUFFER,
         prompt: true,
+        quic: false,
     };
     a.rtc.execute(RtcCommand::Offer {
         channels: 1,

@@ -249,7 +249,7 @@ pub(in crate::sim::worlds) fn a_killed_peer_with_many_lanes_is_connected_again(n
 
 /// The connection is as dead as its last lane: none is opened in vain.
 pub(in crate::sim::worlds) fn no_lane_is_opened_while_all_die(now: Instant, seed: u64) -> Outcome {
-    let mut pair = connected(now, seed)?;
+    let mut pair = connected_once(now, seed)?;
     let (a, b) = (pair.a, pair.b);
     exchange(&mut pair, 10, |_| {});
     let (dead, other) = if pair.rng.bool() { (a, b) } else { (b, a) };
@@ -290,6 +290,35 @@ pub(in crate::sim::worlds) fn a_lane_has_one_channel(now: Instant, seed: u64) ->
         .ends(pair.a)
         .any(|end| matches!(end, crate::Error::PeerMisbehaved(_)));
     check(ended && pair.world.lanes(pair.a) == 0, || "it is taken".into())
+}
+
+/// However many lanes callers want, all have no more together than there is room for.
+pub(in crate::sim::worlds) fn lanes_take_no_callers_place(now: Instant, seed: u64) -> Outcome {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 0x9a7);
+    let weather = Weather {
+        relay_delay: Duration::from_millis(rng.u64(0..200)),
+        path_delay: Duration::from_millis(rng.u64(0..100)),
+        disorder: false,
+    };
+    let mut world = World::new(now, seed, weather);
+    let config = |lanes, max_connections| Config {
+        lanes,
+        max_connections,
+        ..Config::default()
+    };
+    let a = world.add(1, config(1..=8, 6 + rng.usize(0..20)), false);
+    let callers: Vec<NodeId> = (10..16)
+        .map(|number| world.add(number, config(8..=8, 1024), false))
+        .collect();
+    world.run_for(SECOND);
+    for caller in &callers {
+        world.send(*caller, a, crate::Message::from("hello"));
+    }
+    let came = |world: &World| world.received(a).len() == callers.len();
+    check(world.run_until(LONG, came), || "not all came".into())?;
+    world.run_for(SECOND * 30);
+    let count = world.lanes(a);
+    check((6..=32).contains(&count), || format!("{count} lanes"))
 }
 
 /// Everything that may happen to lanes, in any order.

@@ -12,6 +12,8 @@ import {
 } from "crosspeer";
 
 const options: Options = { name: "page", iceServers: [{ urls: "stun:stun.example" }], channels: 4, deadAfter: 8_000 };
+const tokens: Options[] = [{ token: "t" }, { token: () => "t" }, { token: async () => "t" }];
+console.log(tokens.length);
 const hidden: Options = { ...options, iceTransportPolicy: "relay" };
 
 export async function peers(url: string, signal: AbortSignal): Promise<void> {
