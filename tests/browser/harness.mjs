@@ -130,7 +130,7 @@ export function launchFirefox(preferences = {}) {
 }
 
 /** Firefox for all tests of a file. Of what a page can do there, `locator(…).click()` and `fill()`, `evaluate`, `url` and
- * `keyboard` are as in Chromium. */
+ * `keyboard` are as in Chromium. The driver's own `locator` and `waitForFunction` need `eval`, which the page forbids. */
 export function inFirefox() {
   let browser;
   before(async () => (browser = await launchFirefox()));
@@ -142,12 +142,26 @@ export function inFirefox() {
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE);
     if (script) await page.evaluateOnNewDocument(script);
+    page.locator = (selector) => ({
+      click: async () => (await page.waitForSelector(selector)).click(),
+      fill: async (text) => {
+        const field = await page.waitForSelector(selector);
+        await field.evaluate((element) => (element.value = ""));
+        await field.type(text);
+      },
+    });
     await page.goto(server.url);
     await see(page, "#status[data-state=online]");
     return page;
   }
 
-  const see = (page, selector, text) => page.waitForFunction(isSeen, { timeout: PATIENCE }, [selector, text]);
+  async function see(page, selector, text) {
+    const deadline = Date.now() + PATIENCE;
+    while (!(await page.evaluate(isSeen, [selector, text]))) {
+      assert.ok(Date.now() < deadline, `no ${selector} with ${JSON.stringify(text)}`);
+      await page.evaluate(() => new Promise(requestAnimationFrame));
+    }
+  }
 
   return { open, see };
 }

@@ -5,12 +5,11 @@ use crate::listener::Listener;
 use bytes::{Bytes, BytesMut};
 use crosspeer::platform::RtcEvent;
 use gloo_timers::callback::Timeout;
-use js_sys::{Promise, Reflect};
+use js_sys::Reflect;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Event, EventTarget, MessageEvent, RtcDataChannel, RtcDataChannelState, RtcDataChannelType};
 
 /// Milliseconds between looks at the browser's queue, where it does not tell when it has room.
@@ -25,8 +24,6 @@ pub(super) struct Channel {
     announced: Cell<bool>,
     closed: Cell<bool>,
     finishing: Cell<bool>,
-    /// What is written now could be lost.
-    held: Cell<bool>,
     listeners: RefCell<Vec<Listener>>,
     /// Some of Node's stacks know no `bufferedamountlow`.
     tells_room: bool,
@@ -50,7 +47,6 @@ impl Channel {
             announced: Cell::new(false),
             closed: Cell::new(false),
             finishing: Cell::new(false),
-            held: Cell::new(false),
             listeners: RefCell::default(),
         });
         this.listen();
@@ -83,25 +79,6 @@ impl Channel {
         }
     }
 
-    /// Holds back what is written on a channel that the remote side made, until it is open below the page as well.
-    ///
-    /// Chromium calls such a channel open before its own thread for WebRTC has opened it. What is sent in between vanishes
-    /// without an error. That thread opens the channel before it looks for statistics or delivers a message.
-    pub(super) fn hold(self: &Rc<Self>, statistics: Promise) {
-        self.held.set(true);
-        let channel = Rc::downgrade(self);
-        spawn_local(async move {
-            let _ = JsFuture::from(statistics).await;
-            with(&channel, Self::release);
-        });
-    }
-
-    fn release(self: &Rc<Self>) {
-        if self.held.replace(false) {
-            self.pump();
-        }
-    }
-
     fn announce(&self) {
         if !self.announced.replace(true) {
             self.report(RtcEvent::ChannelOpen {
@@ -112,7 +89,6 @@ impl Channel {
     }
 
     fn on_message(self: &Rc<Self>, data: &JsValue) {
-        self.release();
         // Firefox may deliver the first message before it says that the channel is open.
         self.announce();
         let (data, binary) = match data.as_string() {
@@ -133,9 +109,6 @@ impl Channel {
 
     /// Gives the browser what it has room for.
     fn pump(self: &Rc<Self>) {
-        if self.held.get() {
-            return;
-        }
         let Some(peer) = self.peer.upgrade() else { return };
         let limit = peer.share();
         let low = limit / 4;

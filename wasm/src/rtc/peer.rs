@@ -207,13 +207,21 @@ impl Peer {
     }
 
     fn arrived(self: &Rc<Self>, channel: RtcDataChannel) {
-        let channel = self.attach(channel);
-        // Not every stack of Node has it.
-        let statistics = Reflect::get(&self.pc, &"getStats".into()).and_then(|get| get.dyn_into::<Function>());
-        if let Ok(statistics) = statistics.and_then(|get| get.call0(&self.pc)) {
-            channel.hold(Promise::resolve(&statistics));
-        }
-        channel.announce_if_open();
+        self.settle(&channel);
+        self.attach(channel).announce_if_open();
+    }
+
+    /// Waits until a channel that the remote side made is open below the page as well.
+    ///
+    /// Chromium tells of such a channel, and calls it open, while its threads are still about to open it. What is sent
+    /// meanwhile vanishes without an error; and where they do it just as the page begins to listen, the channel is
+    /// `connecting` from then on and never sends anything. The thread that orders the opening answers to the first question
+    /// once it has, the one that opens to the second.
+    fn settle(&self, channel: &RtcDataChannel) {
+        let _ = self
+            .pc
+            .set_configuration_with_configuration(&self.pc.get_configuration());
+        let _ = channel.id();
     }
 
     fn listen(self: &Rc<Self>) {
