@@ -158,7 +158,10 @@ where
         mailbox.hear();
         match message {
             Ok(Message::Text(text)) => {
-                if let Err(reason) = hub.on_text(conn, &text, &places).await {
+                mailbox.hold_back(true);
+                let taken = hub.on_text(conn, &text, &places).await;
+                mailbox.hold_back(false);
+                if let Err(reason) = taken {
                     return End::Refused(close_code::POLICY, reason);
                 }
                 places.stranger = places.stranger.take().filter(|_| !hub.knows(conn));

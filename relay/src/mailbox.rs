@@ -33,6 +33,8 @@ struct Inner {
     ping: bool,
     close: Option<(u16, &'static str)>,
     closing: bool,
+    /// Its client is not read from.
+    held_back: bool,
 }
 
 impl Mailbox {
@@ -60,11 +62,18 @@ impl Mailbox {
         self.heard.notify_waiters();
     }
 
-    /// Pings the client, and ends when it is heard.
+    /// Whether its client waits for what it has said to be taken: nothing else of it is heard until then.
+    pub(crate) fn hold_back(&self, held_back: bool) {
+        self.lock().held_back = held_back;
+    }
+
+    /// Pings the client, and ends when it is heard. One that is held back has been, and its answer would wait.
     pub(crate) async fn answered(&self) {
         let heard = self.heard.notified(); // hears of what comes from here on
         self.ping();
-        heard.await;
+        if !self.lock().held_back {
+            heard.await;
+        }
     }
 
     /// Closes it: what is in it still goes out, then a close frame.
