@@ -5,7 +5,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::known::Names;
 use crate::net;
 use crate::output::Output;
-use crosspeer::{Error, Message, PeerConnection, State};
+use crosspeer::{Error, Message, Path, PeerConnection, State};
 use crosspeer_native::PeerManager;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -38,11 +38,12 @@ async fn ping(
     let setup = started.elapsed();
     output.detail(
         json!({"type": "connected", "peer": peer, "ms": ms(setup), "crosspeer": connection.is_crosspeer(),
-               "verified": connection.is_verified(), "name": names.name_of(&connection)}),
+               "verified": connection.is_verified(), "name": names.name_of(&connection), "path": path(&connection)}),
         format_args!(
-            "connected to {} ({}) in {} ms",
+            "connected to {} ({}, {}) in {} ms",
             peer,
             names.describe(&connection),
+            path(&connection),
             ms(setup)
         ),
     );
@@ -64,6 +65,14 @@ async fn ping(
     let statistics = Statistics::of(trips);
     output.event(statistics.event(), statistics.text());
     Ok(())
+}
+
+/// How the peer is reached.
+fn path(connection: &PeerConnection) -> &'static str {
+    match connection.path() {
+        Some(Path::Relayed) => "relayed",
+        _ => "direct",
+    }
 }
 
 #[allow(clippy::disallowed_methods)]
