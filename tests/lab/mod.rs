@@ -269,6 +269,13 @@ impl Site {
         self.nft("table inet cut { chain everything { type filter hook forward priority -300; policy drop; }; }");
     }
 
+    /// No UDP comes through any more, until [`Site::mend`].
+    pub fn cut_udp(&self) {
+        self.nft(
+            "table inet cut { chain everything { type filter hook forward priority -300; meta l4proto udp drop; }; }",
+        );
+    }
+
     /// The end of [`Site::cut`].
     pub fn mend(&self) {
         self.nft("delete table inet cut");

@@ -16,7 +16,7 @@ const only = { iceTransportPolicy: "relay" };
 
 for (const [from, to] of [["chromium", "native"], ["firefox", "native"], ["chromium", "firefox"]]) {
   test(`${from} reaches ${to} through the relay's TURN server`, { ...LIMIT, skip: own === undefined }, async (t) => {
-    const url = await relay(t, "crosspeer-relay", ["--host", own, "--turn"]);
+    const url = await relay(t, "crosspeer-relay", {}, ["--host", own, "--turn"]);
     const page = async (browser) => (await open(t, browser, await site(t))).join(url, only);
     const [a, b] = [await page(from), to === "native" ? await native(t, url) : await page(to)];
     await a.sendText(b.uuid, "there");
@@ -27,7 +27,7 @@ for (const [from, to] of [["chromium", "native"], ["firefox", "native"], ["chrom
 }
 
 test("a page is told of a TURN server that refuses", { ...LIMIT, skip: own === undefined }, async (t) => {
-  const url = await relay(t, "crosspeer-relay", ["--host", own, "--turn"]);
+  const url = await relay(t, "crosspeer-relay", {}, ["--host", own, "--turn"]);
   const turn = url.replace("ws://", "turn:").replace(/\/$/, "");
   const iceServers = [{ urls: turn, username: "99999999999:me", credential: "wrong" }];
   const b = await native(t, url);
