@@ -18,7 +18,7 @@ pub(crate) const LONGEST_TIME: Duration = Duration::from_secs(365 * 86_400);
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct IceServer {
-    /// `stun:host:port`, `turn:host:port?transport=udp` …
+    /// `stun:host:port`, `turn:host:port?transport=udp`, `turn:host:port?transport=tcp`, `turns:host:port` …
     pub urls: Vec<String>,
     /// For TURN.
     pub username: String,
@@ -144,15 +144,20 @@ pub struct Config {
     pub token: Option<Token>,
     /// How a `wss://` relay is verified.
     pub tls: TlsOptions,
-    /// By which HTTP proxy the relay is reached. Default: as the environment says. Only the relay: peers are reached
-    /// directly, or by TURN.
+    /// By which HTTP proxy the relay is reached, and TURN servers over TCP and TLS. Default: as the environment says. Peers are
+    /// reached directly, or by TURN.
     pub proxy: Proxy,
     /// How a lost relay is tried again.
     pub reconnect: Reconnect,
-    /// STUN and TURN servers. Default ProxyStore's `stun:stun.l.google.com:19302`; empty uses none.
+    /// STUN and TURN servers, beside the relay's own (`relay_ice_servers`). Default ProxyStore's
+    /// `stun:stun.l.google.com:19302`; empty uses none.
     pub ice_servers: Vec<IceServer>,
-    /// Which paths to a peer may be taken. Default all. [`IceTransportPolicy::Relay`] needs a TURN server among
-    /// `ice_servers`.
+    /// Whether the relay is asked for its own STUN and TURN servers, which come before `ice_servers`. A crosspeer relay
+    /// with `--turn` or `--turn-url` has some, and gives short-lived credentials for them; others, and ProxyStore's, give
+    /// none. Default `true`.
+    pub relay_ice_servers: bool,
+    /// Which paths to a peer may be taken. Default all. [`IceTransportPolicy::Relay`] needs a TURN server: the relay's, or
+    /// one among `ice_servers`.
     pub ice_transport_policy: IceTransportPolicy,
     /// The longest wait for STUN and TURN servers before set-up goes on without them, both sides together (each waits
     /// half as long). Default 1 s.
@@ -224,6 +229,7 @@ impl Default for Config {
             proxy: Proxy::default(),
             reconnect: Reconnect::default(),
             ice_servers: vec![IceServer::new("stun:stun.l.google.com:19302")],
+            relay_ice_servers: true,
             ice_transport_policy: IceTransportPolicy::All,
             gather_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(30),

@@ -6,7 +6,7 @@ use crate::output::{Output, State};
 use crate::platform::{Event, Events, Platform, Rtc, RtcCommand, RtcId, Socket, SocketId};
 use crate::request::{LinkId, Reply, Request, RequestId};
 use crate::router::{Input, Router};
-use crate::{Config, Error, Result};
+use crate::{Config, Error, IceServer, Result};
 use futures_channel::{mpsc, oneshot};
 use futures_util::future::{Either, FutureExt, pending};
 use futures_util::stream::{FusedStream, StreamExt};
@@ -26,6 +26,8 @@ pub struct Driver<P: Platform> {
     router: Router,
     url: String,
     config: Arc<Config>,
+    /// The configuration of new peer connections: with the relay's servers.
+    rtc_config: Arc<Config>,
     calls: mpsc::UnboundedReceiver<Call>,
     events: mpsc::UnboundedReceiver<Event>,
     sink: Events,
@@ -60,6 +62,7 @@ impl<P: Platform> Driver<P> {
             platform,
             router,
             url,
+            rtc_config: config.clone(),
             config,
             calls,
             events,
@@ -182,7 +185,7 @@ impl<P: Platform> Driver<P> {
                     if let Some(shared) = shared.filter(|shared| shared.state() != State::Connected) {
                         shared.set_rtc(id);
                     }
-                    let rtc = self.platform.open_rtc(id, &self.config, self.sink.clone());
+                    let rtc = self.platform.open_rtc(id, &self.rtc_config, self.sink.clone());
                     self.rtcs.insert(id, rtc);
                 }
                 Output::Rtc(id, command) => self.command(id, command),
@@ -201,6 +204,10 @@ impl<P: Platform> Driver<P> {
                     if let Some(socket) = self.sockets.remove(id) {
                         socket.close();
                     }
+                }
+                Output::IceServers(server) => {
+                    self.mailroom.set_ice_server(server.clone());
+                    self.rtc_config = with_server(&self.config, server);
                 }
                 Output::RelayMessage(message) => self.mailroom.push_relay(message),
                 Output::Relay(state) => self.mailroom.set_relay(state),
@@ -225,6 +232,11 @@ impl<P: Platform> Driver<P> {
                 Output::Largest(id, bytes) => {
                     if let Some(shared) = self.links.get(id) {
                         shared.set_largest(bytes);
+                    }
+                }
+                Output::Path(id, path) => {
+                    if let Some(shared) = self.links.get(id) {
+                        shared.set_path(path);
                     }
                 }
                 Output::Identity(id, verified, fingerprint) => {
@@ -287,6 +299,16 @@ impl<P: Platform> Driver<P> {
         });
         let _ = sender.send(answer);
     }
+}
+
+/// The configuration with this server before its own.
+fn with_server(config: &Arc<Config>, server: Option<IceServer>) -> Arc<Config> {
+    let Some(server) = server else {
+        return config.clone();
+    };
+    let mut config = Config::clone(config);
+    config.ice_servers.insert(0, server);
+    Arc::new(config)
 }
 
 #[cfg(test)]

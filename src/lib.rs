@@ -84,5 +84,6 @@ pub use error::{Error, Result, Stage};
 pub use handle::{Asking, PeerConnection, PeerManager, RelayClient};
 pub use message::Message;
 pub use output::State;
+pub use platform::Path;
 pub use relay::RelayState;
 pub use request::LinkId;

@@ -1,9 +1,9 @@
 //! What a router wants done.
 
-use crate::platform::{RtcCommand, RtcId, SocketId};
+use crate::platform::{Path, RtcCommand, RtcId, SocketId};
 use crate::relay::{PeerConnectionMessage, RelayState};
 use crate::request::{LinkId, Reply, RequestId};
-use crate::{Error, Fingerprint, Message};
+use crate::{Error, Fingerprint, IceServer, Message};
 use uuid::Uuid;
 
 /// Where a connection stands, in WebRTC's words.
@@ -55,8 +55,12 @@ pub enum Output {
     OpenSocket(SocketId),
     /// Send a text frame on it.
     SendSocket(SocketId, String),
+    /// How a link's peer is reached.
+    Path(LinkId, Path),
     /// Close it and drop it.
     CloseSocket(SocketId),
+    /// Peer connections that are opened from here on use this server too, or none beside the configured ones.
+    IceServers(Option<IceServer>),
     /// A new link to this peer exists; `incoming` if the peer has called.
     NewLink {
         /// Its id.

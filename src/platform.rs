@@ -121,6 +121,15 @@ pub enum RtcEvent {
     LocalDescription(SessionDescription),
     /// Set-up has come to this stage (ICE is connected: [`Stage::Dtls`]; DTLS too: [`Stage::Channels`]).
     Progress(Stage),
+    /// A STUN or TURN server could not be used. Set-up goes on without it.
+    ServerFailed {
+        /// Its URL.
+        url: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// How the peer is reached, once that is known.
+    Path(Path),
     /// A channel can be written to, or has delivered its first frame. Sent once for each channel, before its frames.
     ChannelOpen {
         /// Its number: order of creation at the offerer, of arrival at the answerer.
@@ -167,6 +176,16 @@ pub enum RtcEvent {
     },
     /// The other side closed the connection.
     Closed,
+}
+
+/// How a peer is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Path {
+    /// From host to host.
+    Direct,
+    /// Through a TURN server, of this side or the peer's.
+    Relayed,
 }
 
 /// What a WebSocket reports.

@@ -66,6 +66,26 @@ async fn blocked_udp_is_told_where_the_relay_is_reached() {
 }
 
 #[tokio::test]
+async fn a_relays_turn_server_is_checked_by_each_of_its_ways() {
+    let Some(mut lab) = Lab::new() else { return };
+    let relay = lab.relay_with("--turn").await;
+    let server = SERVERS[0];
+    for (nat, udp, advised) in [(Nat::Cone, true, ""), (Nat::UdpBlocked, false, "by TCP")] {
+        let host = lab.site(nat);
+        let stun = format!("--stun stun:{server}:8700");
+        let doctor = host.crosspeer(format!("doctor --timeout 1 --relay {relay} {stun}"));
+        let (code, events) = doctor.end().await;
+        assert_eq!(code, i32::from(!udp), "the STUN server was named: {events:#?}");
+        let ways: Vec<_> = all_of(&events, "turn")
+            .iter()
+            .map(|turn| (turn["transport"].clone(), turn["ok"].clone()))
+            .collect();
+        assert_eq!(ways, [("UDP".into(), udp.into()), ("TCP".into(), true.into())]);
+        assert!(advice(&events).contains(advised), "{}", advice(&events));
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_turn_password_is_told() {
     let Some((code, events)) = doctor(Nat::Cone, "wrong").await else {
         return;

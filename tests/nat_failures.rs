@@ -47,13 +47,25 @@ async fn a_wrong_turn_password_is_a_failure_of_ice() {
         return;
     };
     assert_ice_and_turn_are_named(&message);
+    let named = "turn:203.0.113.1:3478: it refused the user name or password (401";
+    assert!(message.contains(named), "{message}");
 }
 
 #[tokio::test]
 async fn a_network_that_lets_no_udp_through_is_a_failure_of_ice() {
-    let networks = [Nat::UdpBlocked, Nat::None];
-    let Some(message) = failure(networks, STUN).await else {
-        return;
-    };
-    assert!(message.contains("at the ICE stage"), "{message}");
+    let networks = [Nat::None, Nat::UdpBlocked];
+    for (options, named) in [
+        (STUN, ""),
+        (TURN, "turn:203.0.113.1:3478: no answer"),
+        (
+            "--no-stun --turn turn:203.0.113.1:9?transport=tcp --turn-user u --turn-password p",
+            "turn:203.0.113.1:9?transport=tcp: Connection refused",
+        ),
+    ] {
+        let Some(message) = failure(networks, options).await else {
+            return;
+        };
+        assert!(message.contains("at the ICE stage"), "{message}");
+        assert!(message.contains(named), "{message}");
+    }
 }

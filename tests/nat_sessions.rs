@@ -140,6 +140,37 @@ async fn a_transfer_outlives_a_receiver_that_sleeps() {
     goes_on("receiver", CONES, Fault::Sleeps(Side::Receiver)).await;
 }
 
+/// All that is left is TCP to the relay, whose TURN server both know of since they have registered.
+#[tokio::test]
+async fn a_connection_goes_on_through_the_relays_turn_server_once_no_udp_passes() {
+    let Some(mut lab) = Lab::new() else { return };
+    let relay = lab.relay_with("--turn").await;
+    let [there, here] = CONES.map(|nat| lab.site(nat));
+    let folder = folder("udp");
+    let path = folder.join("large");
+    write(&path);
+    here.set_rate(MBIT);
+    let dir = folder.join("received").display().to_string();
+    let mut receive = there.crosspeer(format!("receive --relay {relay} --dir {dir}"));
+    let peer = receive.uuid().await;
+    let mut send = here.crosspeer(format!("send --relay {relay} --peer {peer} {}", path.display()));
+    let mut echo = there.crosspeer(format!("echo --relay {relay}"));
+    let echoing = echo.uuid().await;
+    let mut ping = here.crosspeer(format!(
+        "ping --relay {relay} --peer {echoing} --count 200 --interval 20"
+    ));
+    assert_eq!(ping.event("connected").await["path"], "direct");
+    send.event("progress").await;
+    here.cut_udp();
+    let events = ping.succeeds().await;
+    let last = events.last().expect("statistics");
+    assert_eq!(last["path"], "relayed", "{last}");
+    send.succeeds().await;
+    drop(receive);
+    assert!(is_the_same(&folder.join("received/large")), "the file has changed");
+    fs::remove_dir_all(folder).expect("it can be removed");
+}
+
 /// By the relay, which no longer knows it, and long before the session would be given up.
 #[tokio::test]
 async fn a_killed_receiver_is_known_to_be_dead() {

@@ -90,9 +90,13 @@ pub(crate) struct ConnectArgs {
     /// STUN server, such as stun:host:3478; may be repeated; replaces the default, Google's
     #[arg(long, value_name = "URL")]
     pub(crate) stun: Vec<String>,
-    /// Use no STUN server
+    /// Use no STUN server, and none of the STUN and TURN servers that the relay gives
     #[arg(long, conflicts_with = "stun")]
     pub(crate) no_stun: bool,
+    /// Reach peers through TURN servers only, the relay's or those given by --turn, so that they do not learn this host's
+    /// addresses
+    #[arg(long)]
+    pub(crate) relay_only: bool,
     #[command(flatten)]
     pub(crate) turn: TurnArgs,
     #[command(flatten)]
@@ -119,7 +123,8 @@ pub(crate) struct PeerArgs {
 /// TURN servers.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TurnArgs {
-    /// TURN server, such as turn:host:3478; may be repeated
+    /// TURN server, such as turn:host:3478, turn:host:3478?transport=tcp or turns:host:443; may be repeated. A relay may have
+    /// one of its own, which needs no option
     #[arg(long, value_name = "URL", requires = "turn_user", requires = "turn_password")]
     pub(crate) turn: Vec<String>,
     /// The TURN servers' user name
@@ -298,7 +303,7 @@ pub(crate) struct IdArgs {
     /// STUN server; may be repeated; replaces the default, Google's
     #[arg(long, value_name = "URL")]
     pub(crate) stun: Vec<String>,
-    /// Use no STUN server
+    /// Use no STUN server, and none of the STUN and TURN servers that the relay gives
     #[arg(long, conflicts_with = "stun")]
     pub(crate) no_stun: bool,
     #[command(flatten)]
@@ -323,6 +328,7 @@ impl IdArgs {
             channels: 1,
             stun: self.stun.clone(),
             no_stun: self.no_stun,
+            relay_only: false,
             turn: self.turn.clone(),
             tls: self.tls.clone(),
             timeout: self.timeout,

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Result};
 use crate::known::Names;
 use crate::output::Output;
 use crate::token;
-use crosspeer::{Error, IceServer, PeerConnection, RelayState, State};
+use crosspeer::{Error, IceServer, IceTransportPolicy, PeerConnection, RelayState, State};
 use crosspeer_native::{Config, PeerManager, RelayClient, load_identity};
 use serde_json::json;
 use std::time::Duration;
@@ -56,6 +56,10 @@ pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool, max_message_byte
         config.ice_servers = args.stun.iter().map(IceServer::new).collect();
     }
     config.ice_servers.extend(args.turn.servers());
+    config.relay_ice_servers = !args.no_stun;
+    if args.relay_only {
+        config.ice_transport_policy = IceTransportPolicy::Relay;
+    }
     apply_tls(&mut config, &args.tls)?;
     Ok(PeerManager::join(&args.relay, config).await?)
 }
@@ -102,11 +106,13 @@ pub(crate) fn relay_config(args: &RelayTlsArgs) -> Result<Config> {
     Ok(config)
 }
 
-/// Registers at the relay and leaves again.
-pub(crate) async fn register(url: &str, mut config: Config, time: Duration) -> Result<()> {
+/// Registers at the relay and leaves again. Tells the STUN and TURN servers that it gives.
+pub(crate) async fn register(url: &str, mut config: Config, time: Duration) -> Result<Option<IceServer>> {
     config.connect_timeout = time;
     let client = RelayClient::connect(url, config).await?;
-    Ok(client.close().await?)
+    let servers = client.ice_server();
+    client.close().await?;
+    Ok(servers)
 }
 
 /// Delivers what was sent and says goodbye; in a hurry after an interruption.

@@ -5,7 +5,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::known::Names;
 use crate::net;
 use crate::output::Output;
-use crosspeer::{Error, Message, PeerConnection, State};
+use crosspeer::{Error, Message, Path, PeerConnection, State};
 use crosspeer_native::PeerManager;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -36,13 +36,15 @@ async fn ping(
     let started = Instant::now();
     let connection = peers.connect(peer).await?;
     let setup = started.elapsed();
+    let (path, way) = path_of(&connection);
     output.detail(
         json!({"type": "connected", "peer": peer, "ms": ms(setup), "crosspeer": connection.is_crosspeer(),
-               "verified": connection.is_verified(), "name": names.name_of(&connection)}),
+               "verified": connection.is_verified(), "name": names.name_of(&connection), "path": path}),
         format_args!(
-            "connected to {} ({}) in {} ms",
+            "connected to {} ({}) {} in {} ms",
             peer,
             names.describe(&connection),
+            way,
             ms(setup)
         ),
     );
@@ -62,8 +64,18 @@ async fn ping(
         }
     }
     let statistics = Statistics::of(trips);
-    output.event(statistics.event(), statistics.text());
+    let mut event = statistics.event();
+    event["path"] = path_of(&connection).0.into(); // by which it has gone at last
+    output.event(event, statistics.text());
     Ok(())
+}
+
+/// How the peer is reached: for programs, and for people.
+fn path_of(connection: &PeerConnection) -> (&'static str, &'static str) {
+    match connection.path() {
+        Some(Path::Relayed) => ("relayed", "through a TURN server"),
+        _ => ("direct", "directly"),
+    }
 }
 
 #[allow(clippy::disallowed_methods)]

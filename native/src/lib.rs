@@ -57,13 +57,13 @@ mod target;
 mod tls;
 
 pub use crosspeer::{
-    Config, Error, Fingerprint, IceServer, IceTransportPolicy, Identity, Message, PeerConnection, Proxy, Reconnect,
-    RelayState, Result, Stage, State, TlsOptions, Token,
+    Config, Error, Fingerprint, IceServer, IceTransportPolicy, Identity, Message, Path, PeerConnection, Proxy,
+    Reconnect, RelayState, Result, Stage, State, TlsOptions, Token,
 };
 pub use handle::{PeerManager, RelayClient};
 pub use identity::{fingerprint_of, generate_identity, load_identity};
 pub use known::{load_known_peers, update_known_peers};
 pub use platform::Native;
-pub use route::Route;
+pub use route::{Route, dial_turn};
 pub use rtc::NativeRtc;
 pub use socket::NativeSocket;

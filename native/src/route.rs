@@ -1,9 +1,20 @@
-//! How a relay would be reached, without reaching it.
+//! How a relay would be reached, without reaching it; and how a TURN server is, without a peer.
 
 use crate::proxy::Via;
+use crate::rtc;
 use crate::socket::prepare;
 use crate::target::Target;
 use crosspeer::{Config, Error, Result};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A connection to a TURN server of a `turn:…?transport=tcp` or `turns:…` URL, as this configuration (`proxy`, `tls`) makes
+/// it: TCP, and TLS where the URL says so. Nothing has been said on it.
+///
+/// # Errors
+/// [`Error::Platform`] says what failed.
+pub async fn dial_turn(url: &str, config: &Config) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
+    rtc::dial(url, config).await.map_err(Error::Platform)
+}
 
 /// How a relay is reached from here.
 #[derive(Debug, Clone, PartialEq, Eq)]

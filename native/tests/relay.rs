@@ -1,7 +1,7 @@
 //! What a peer hears of its relay: that it is lost, back, refuses, or has given its place to another.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use crosspeer::{Error, Proxy, RelayState};
+use crosspeer::{Error, IceTransportPolicy, Path, Proxy, RelayState};
 use crosspeer_native::{Config, PeerManager, RelayClient};
 use crosspeer_relay::{Relay, RelayConfig};
 use std::time::Duration;
@@ -119,4 +119,31 @@ async fn what_can_never_be_used_is_said_before_anything_is_tried() {
         let error = soon(PeerManager::join(url, config)).await.unwrap_err();
         assert!(matches!(error, Error::InvalidInput(_)), "{url}: {error}");
     }
+}
+
+/// All that the peers are told is the relay's URL: it gives them its TURN server, and they may use nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relays_url_is_enough_to_reach_a_peer_through_its_turn_server() {
+    let mut server = RelayConfig::default();
+    (server.host, server.port) = (Some("127.0.0.1".into()), 0);
+    server.turn.serve = true;
+    let server = Relay::bind(server).await.unwrap();
+    let url = format!("ws://{}", server.local_addr());
+    tokio::spawn(server.serve(std::future::pending()));
+    let only_relayed = config().with_ice_transport_policy(IceTransportPolicy::Relay);
+    let a = PeerManager::join(&url, only_relayed.clone()).await.unwrap();
+    let b = PeerManager::join(&url, only_relayed).await.unwrap();
+    let connection = soon(a.connect(b.uuid())).await.unwrap();
+    assert_eq!(connection.path(), Some(Path::Relayed));
+    soon(connection.send("through it")).await.unwrap();
+    assert_eq!(soon(b.recv()).await.unwrap().1, "through it".into());
+
+    // Who does not ask is given none, and this host has no path without.
+    let without = config()
+        .with_relay_ice_servers(false)
+        .with_ice_transport_policy(IceTransportPolicy::Relay)
+        .with_connect_timeout(Duration::from_secs(1));
+    let alone = PeerManager::join(&url, without).await.unwrap();
+    let failed = soon(alone.connect(b.uuid())).await.unwrap_err();
+    assert!(failed.to_string().contains("candidates stage"), "{failed}");
 }

@@ -6,7 +6,7 @@ use crate::files::raise_file_limit;
 use crate::hub::Hub;
 use crate::logging;
 use crate::server::{Relay, Reload};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::{error, info};
@@ -79,6 +79,32 @@ pub struct RelayArgs {
     /// Private key (PEM) [default: in the certificate's file].
     #[arg(long, value_name = "FILE")]
     pub keyfile: Option<PathBuf>,
+    /// Serve STUN and TURN too, at the same port: UDP, TCP, and TLS with a certificate. Clients get credentials for it by
+    /// themselves.
+    #[arg(long)]
+    pub turn: bool,
+    /// This machine's public address, where it is behind a NAT that forwards the ports; once for IPv4, once for IPv6.
+    #[arg(long, value_name = "IP", requires = "turn")]
+    pub turn_address: Vec<IpAddr>,
+    /// UDP ports of relayed addresses [default: 49152-65535].
+    #[arg(long, value_name = "FROM-TO", requires = "turn")]
+    pub turn_ports: Option<String>,
+    /// File with the secret that TURN credentials are made of, as coturn's static-auth-secret [default: a new one].
+    #[arg(long, value_name = "FILE")]
+    pub turn_secret_file: Option<PathBuf>,
+    /// URL that clients are given, such as `turn:turn.example:3478?transport=udp`, of another TURN server with the same
+    /// secret, or of this one by another name; may be repeated [default: this relay's].
+    #[arg(long, value_name = "URL")]
+    pub turn_url: Vec<String>,
+    /// Network, such as 10.0.0.0/8, that TURN may reach though it is private or this machine's; may be repeated.
+    #[arg(long, value_name = "NETWORK", requires = "turn")]
+    pub turn_allow: Vec<ipnet::IpNet>,
+    /// Relayed addresses that one client may have at once; a connection keeps two [default: 256].
+    #[arg(long, value_name = "COUNT", requires = "turn")]
+    pub turn_allocations: Option<usize>,
+    /// Bytes in a second that TURN passes for one client [default: no limit].
+    #[arg(long, value_name = "BYTES", requires = "turn")]
+    pub turn_bandwidth: Option<u64>,
     /// Directory for server.log, beside standard output.
     #[arg(long, value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
@@ -147,6 +173,21 @@ impl RelayArgs {
         config.max_message_bytes = self.max_message_bytes.or(config.max_message_bytes);
         config.certfile = self.certfile.or(config.certfile);
         config.keyfile = self.keyfile.or(config.keyfile);
+        let turn = &mut config.turn;
+        turn.serve |= self.turn;
+        if !self.turn_address.is_empty() {
+            turn.addresses = self.turn_address;
+        }
+        if !self.turn_url.is_empty() {
+            turn.urls = self.turn_url;
+        }
+        if !self.turn_allow.is_empty() {
+            turn.allow = self.turn_allow;
+        }
+        turn.ports = self.turn_ports.unwrap_or_else(|| turn.ports.clone());
+        turn.secret_file = self.turn_secret_file.or_else(|| turn.secret_file.take());
+        turn.allocations_per_user = self.turn_allocations.unwrap_or(turn.allocations_per_user);
+        turn.bytes_per_second = self.turn_bandwidth.or(turn.bytes_per_second);
         config.logging.log_dir = self.log_dir.or(config.logging.log_dir);
         config.logging.default_level = self.log_level.unwrap_or(config.logging.default_level);
         config.validate()?;

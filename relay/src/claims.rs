@@ -4,6 +4,7 @@
 //! back. Those without one, as ProxyStore's, are replaced by whoever comes next.
 
 use crate::access::{Grant, said};
+use crate::turn::Asker;
 use crosspeer::relay::ConnId;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub(crate) struct Rights {
     pub(crate) secret: Option<Secret>,
     /// What its token lets it do; anything, where none is wanted.
     pub(crate) grant: Option<Arc<Grant>>,
+    /// Whether it has asked for STUN and TURN servers.
+    pub(crate) asker: Option<Asker>,
 }
 
 /// What clients came with, of those that came with something.
@@ -57,7 +60,7 @@ impl Secret {
 
 impl Claims {
     pub(crate) fn put(&mut self, conn: ConnId, rights: Rights) {
-        if rights.owner || rights.secret.is_some() || rights.grant.is_some() {
+        if rights.owner || rights.secret.is_some() || rights.grant.is_some() || rights.asker.is_some() {
             self.0.insert(conn, rights);
         }
     }
@@ -72,6 +75,13 @@ impl Claims {
 
     pub(crate) fn grant(&self, conn: ConnId) -> Option<&Arc<Grant>> {
         self.0.get(&conn)?.grant.as_ref()
+    }
+
+    /// How a client that is to be given STUN and TURN servers has reached this relay.
+    pub(crate) fn asker(&self, conn: ConnId) -> Option<&Asker> {
+        let rights = self.0.get(&conn)?;
+        let allowed = rights.grant.as_ref().is_none_or(|grant| grant.may_turn());
+        rights.asker.as_ref().filter(|_| allowed)
     }
 
     /// Everyone who has a grant.

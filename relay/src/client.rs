@@ -4,6 +4,7 @@ use crate::access::Applicant;
 use crate::claims::{Rights, Secret};
 use crate::hub::{Hub, Places};
 use crate::mailbox::{Mail, Mailbox};
+use crate::turn::Asker;
 use crosspeer::relay::{ConnId, close_code};
 use futures_util::future::{self, Either};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -47,6 +48,7 @@ pub(crate) struct Arrival {
     pub(crate) owner: bool,
     pub(crate) secret: Option<Secret>,
     pub(crate) applicant: Applicant,
+    pub(crate) asker: Option<Asker>,
 }
 
 /// Looks at what a client shows, and serves it until it is gone.
@@ -71,6 +73,7 @@ where
         owner: arrival.owner,
         secret: arrival.secret,
         grant,
+        asker: arrival.asker,
     };
     serve(hub, socket, arrival.remote, places, rights).await;
 }
@@ -87,6 +90,7 @@ where
     tokio::select! {
         () = talk(&hub, conn, &mailbox, socket, &heard, places) => {}
         () = watch(&hub, conn, &mailbox, &heard, lasts) => {}
+        () = renewal(&hub, conn) => {}
     }
     hub.on_close(conn);
     debug!(conn = conn.0, "disconnected");
@@ -230,6 +234,15 @@ async fn expiry(lasts: Option<Duration>) {
         Some(time) => sleep(time.min(LONGEST)).await,
         None => std::future::pending().await,
     }
+}
+
+/// Gives the client new credentials for STUN and TURN servers before the last ones end; never ends.
+async fn renewal(hub: &Hub, conn: ConnId) {
+    while let Some(time) = hub.renewal(conn) {
+        sleep(time).await;
+        hub.renew(conn);
+    }
+    std::future::pending().await
 }
 
 /// Ends when the client's time to register is over and it has not.

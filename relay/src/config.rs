@@ -1,5 +1,7 @@
 //! What can be set, and the configuration file, which is ProxyStore's `relay.toml`.
 
+mod turn;
+
 use crate::accounts::Rates;
 use crosspeer::relay::MAX_FRAME_BYTES;
 use serde::Deserialize;
@@ -7,6 +9,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use turn::TurnConfig;
 
 /// Who may judge tokens: the names of [`AuthConfig::method`].
 pub(crate) const METHODS: [&str; 3] = ["tokens", "jwt", "http"];
@@ -72,6 +75,8 @@ pub struct RelayConfig {
     pub cluster: ClusterConfig,
     /// Seconds over which clients are sent away at shutdown, so that they do not all come to other nodes at once. Default 0.
     pub drain_seconds: u64,
+    /// STUN and TURN. Default: none.
+    pub turn: TurnConfig,
     /// What the file cannot set.
     #[serde(skip)]
     pub limits: Limits,
@@ -93,6 +98,7 @@ impl Default for RelayConfig {
             metrics: None,
             cluster: ClusterConfig::default(),
             drain_seconds: 0,
+            turn: TurnConfig::default(),
             limits: Limits::default(),
         }
     }
@@ -284,7 +290,19 @@ impl RelayConfig {
                 max_message_bytes: Some(0),
                 ..
             } => "max_message_bytes must be above 0".into(),
-            _ => return Ok(()),
+            Self {
+                turn: TurnConfig {
+                    serve: true,
+                    secret_file: None,
+                    ..
+                },
+                cluster,
+                ..
+            } if !cluster.servers.is_empty() => {
+                "the TURN servers of a cluster need one secret: the same turn.secret_file (--turn-secret-file) at each node"
+                    .into()
+            }
+            _ => return self.turn.validate(),
         };
         Err(RelayError::Config(error))
     }

@@ -1,14 +1,15 @@
 //! The HTTP side: the WebSocket handshake, `/healthz`, and an explanation for everybody else.
 
-use crate::access::{Applicant, PROTOCOL, credential, offers_protocol};
+use crate::access::{Applicant, PROTOCOL, credential, offers_protocol, said};
 use crate::claims::Secret;
 use crate::client::{self, Arrival, Unauthorized};
 use crate::hub::Hub;
 use crate::metrics::{Now, OPENMETRICS};
+use crate::turn::Asker;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_TYPE, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -107,7 +108,16 @@ fn arrival(hub: &Hub, request: &mut Request, remote: Option<SocketAddr>) -> Arri
             address: remote.map(|remote| remote.ip()),
             origin,
         },
+        asker: asker(headers, query),
     }
+}
+
+/// A client whose URL says `ice=1`. How it has reached this relay is how it reaches its STUN and TURN server.
+fn asker(headers: &HeaderMap, query: Option<&str>) -> Option<Asker> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    (said(query, "ice=") == Some("1")).then(|| Asker {
+        host: host.unwrap_or_default().to_owned(),
+    })
 }
 
 /// `/metrics`, `/healthz`, `/readyz`.

@@ -1,5 +1,6 @@
 //! All clients of one relay: the switchboard, and a mailbox for each socket.
 
+mod ice;
 mod traffic;
 
 use crate::access::{Applicant, Authority, Grant, Refusal, said, share_room};
@@ -10,6 +11,7 @@ use crate::config::{Limits, RelayConfig, RelayError};
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::strangers::{Stranger, Strangers, site};
+use crate::turn::Handout;
 use crosspeer::relay::{ConnId, Counts, MAX_FRAME_BYTES, Switchboard, SwitchboardOutput, close_code};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -37,6 +39,8 @@ pub struct Hub(Arc<Shared>);
 struct Shared {
     limits: Limits,
     origins: Vec<String>,
+    /// What clients are told that ask for STUN and TURN servers.
+    ice: OnceLock<Handout>,
     max_message: usize,
     /// The close code for larger messages, and its reason.
     oversize: (u16, &'static str),
@@ -116,6 +120,7 @@ impl Hub {
         Ok(Self(Arc::new(Shared {
             limits: config.limits.clone(),
             origins: config.origins.clone(),
+            ice: OnceLock::new(),
             max_message,
             oversize: match max_message {
                 MAX_FRAME_BYTES => (close_code::TOO_BIG, "frame exceeds limit of 1048576 bytes"),

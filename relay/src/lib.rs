@@ -34,11 +34,12 @@ mod metrics;
 mod server;
 mod strangers;
 mod tls;
+mod turn;
 
 pub use accounts::Rates;
 pub use args::{RelayArgs, run};
 pub use client::Unauthorized;
-pub use config::{AuthConfig, ClusterConfig, Level, Limits, LoggingConfig, RelayConfig, RelayError};
+pub use config::{AuthConfig, ClusterConfig, Level, Limits, LoggingConfig, RelayConfig, RelayError, TurnConfig};
 pub use files::raise_file_limit;
 pub use hub::Hub;
 pub use server::{Relay, Reload};

@@ -1,7 +1,9 @@
 //! A relay with a server of its own: listening, TLS, shutting down.
 
-use crate::config::{RelayConfig, RelayError};
+use crate::config::{RelayConfig, RelayError, TurnConfig};
 use crate::hub::Hub;
+use crate::strangers::Stranger;
+use crate::turn::{self, Fronts, Handout, Secret, Turn};
 use crate::{cluster, http, tls};
 use axum::body::Body;
 use hyper::server::conn::http1;
@@ -11,7 +13,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -30,6 +32,7 @@ pub struct Relay {
     local_addr: SocketAddr,
     acceptor: Option<Acceptor>,
     metrics: Option<TcpListener>,
+    turn: Option<(Turn, Fronts)>,
 }
 
 /// TLS, by the certificate that was read last.
@@ -83,8 +86,17 @@ impl Relay {
             address: config.address(),
             source,
         };
-        let listeners = listen(&config).await.map_err(failed)?;
+        let (secret, turn) = turning(&config.turn)?;
+        let (listeners, fronts) = listen_both(&config, turn.as_ref()).await.map_err(failed)?;
         let local_addr = listeners[0].local_addr().map_err(failed)?;
+        if let Some(secret) = secret {
+            hub.hand_out(Handout::new(
+                &config.turn,
+                secret,
+                local_addr.port(),
+                acceptor.is_some(),
+            ));
+        }
         let metrics = match config.metrics {
             Some(address) => Some(TcpListener::bind(address).await.map_err(|source| RelayError::Bind {
                 address: format!("{address} (metrics)"),
@@ -98,6 +110,7 @@ impl Relay {
             local_addr,
             acceptor,
             metrics,
+            turn: turn.zip(fronts),
         })
     }
 
@@ -132,16 +145,21 @@ impl Relay {
             listeners,
             acceptor,
             metrics,
+            turn,
             ..
         } = self;
         let _watched = metrics.map(|listener| Served::start(listener, &hub));
         let scheme = if acceptor.is_some() { "wss" } else { "ws" };
         info!("listening on {scheme}://{}", self.local_addr);
-        let accepting = listeners
-            .into_iter()
-            .map(|listener| accept(listener, &hub, acceptor.as_ref()));
+        let (turn, fronts) = turn.unzip();
+        let door = Door {
+            hub: hub.clone(),
+            acceptor,
+            turn,
+        };
+        let accepting = listeners.into_iter().map(|listener| accept(listener, &door));
         let accepting = futures_util::future::join_all(accepting);
-        let mut accepting = std::pin::pin!(accepting);
+        let mut accepting = std::pin::pin!(futures_util::future::join(accepting, door.relay_packets(fronts)));
         tokio::select! {
             _ = &mut accepting => {}
             () = shutdown => {}
@@ -175,6 +193,19 @@ impl Drop for Served {
     }
 }
 
+/// What STUN and TURN credentials are made of, where clients are given any, and this relay's own server.
+fn turning(config: &TurnConfig) -> Result<(Option<Secret>, Option<Turn>), RelayError> {
+    if !config.is_used() {
+        return Ok((None, None));
+    }
+    let secret = Secret::load(config.secret_file.as_deref())?;
+    let turn = match config.serve {
+        true => Some(Turn::new(config, secret.clone())?),
+        false => None,
+    };
+    Ok((Some(secret), turn))
+}
+
 /// Binds every address of the host that can be bound, and at least one, all with one port.
 async fn listen(config: &RelayConfig) -> std::io::Result<Vec<TcpListener>> {
     let mut listeners: Vec<TcpListener> = Vec::new();
@@ -197,12 +228,48 @@ async fn listen(config: &RelayConfig) -> std::io::Result<Vec<TcpListener>> {
     }
 }
 
-async fn accept(listener: TcpListener, hub: &Hub, acceptor: Option<&Acceptor>) {
+/// Binds TCP, and UDP at the same port if there is a TURN server. Where the system chooses the port, one is looked for
+/// that is free for both.
+async fn listen_both(config: &RelayConfig, turn: Option<&Turn>) -> std::io::Result<(Vec<TcpListener>, Option<Fronts>)> {
+    let mut tries = if config.port == 0 { 16 } else { 1 };
+    loop {
+        let listeners = listen(config).await?;
+        let Some(turn) = turn else {
+            return Ok((listeners, None));
+        };
+        let addresses: std::io::Result<Vec<_>> = listeners.iter().map(TcpListener::local_addr).collect();
+        tries -= 1;
+        match turn.listen(&addresses?) {
+            Ok(fronts) => return Ok((listeners, Some(fronts))),
+            Err(error) if tries == 0 => return Err(error),
+            Err(_) => {}
+        }
+    }
+}
+
+/// What every connection comes to.
+#[derive(Clone)]
+struct Door {
+    hub: Hub,
+    acceptor: Option<Acceptor>,
+    turn: Option<Turn>,
+}
+
+impl Door {
+    /// Serves the TURN server's clients that come by UDP, for ever; without one nobody, and at once.
+    async fn relay_packets(&self, fronts: Option<Fronts>) {
+        if let (Some(turn), Some(fronts)) = (&self.turn, fronts) {
+            info!("STUN and TURN at the same port");
+            turn.serve(fronts).await;
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, door: &Door) {
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
-                let (hub, acceptor) = (hub.clone(), acceptor.cloned());
-                tokio::spawn(connection(stream, remote, hub, acceptor));
+                tokio::spawn(connection(stream, remote, door.clone()));
             }
             Err(error) => {
                 // Out of file descriptors, mostly: it passes when a client leaves.
@@ -213,24 +280,52 @@ async fn accept(listener: TcpListener, hub: &Hub, acceptor: Option<&Acceptor>) {
     }
 }
 
-async fn connection(stream: TcpStream, remote: SocketAddr, hub: Hub, acceptor: Option<Acceptor>) {
+async fn connection(stream: TcpStream, remote: SocketAddr, door: Door) {
     // Counts until it is a client's, which counts for itself, or gone.
-    let Some(_stranger) = hub.stranger(remote.ip()) else {
+    let Some(stranger) = door.hub.stranger(remote.ip()) else {
         return debug!(%remote, "turned away: too many from this address have not registered");
     };
     let _ = stream.set_nodelay(true);
-    let Some(Acceptor(acceptor)) = acceptor else {
-        return requests(stream, remote, hub).await;
+    let local = stream.local_addr().unwrap_or(remote);
+    let Some(Acceptor(acceptor)) = &door.acceptor else {
+        return speak(stream, [remote, local], &door, stranger).await;
     };
+    if door.turn.is_some() {
+        // TURN without TLS may come here too; what TLS says first is no STUN.
+        let mut first = [0];
+        match timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut first)).await {
+            Ok(Ok(1)) if turn::is_stun(first[0]) => return speak(stream, [remote, local], &door, stranger).await,
+            Ok(Ok(1)) => {}
+            _ => return debug!(%remote, "said nothing"),
+        }
+    }
     let acceptor = acceptor.read().unwrap_or_else(PoisonError::into_inner).clone();
     match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => requests(stream, remote, hub).await,
+        Ok(Ok(stream)) => speak(stream, [remote, local], &door, stranger).await,
         Ok(Err(error)) => debug!(%remote, "TLS handshake failed: {error}"),
         Err(_) => debug!(%remote, "TLS handshake timed out"),
     }
 }
 
-async fn requests<S>(stream: S, remote: SocketAddr, hub: Hub)
+/// Serves what the first byte says that this is.
+async fn speak<S>(stream: S, ends: [SocketAddr; 2], door: &Door, stranger: Stranger)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let [remote, _] = ends;
+    let Some(turn) = &door.turn else {
+        return requests(stream, remote, door.hub.clone(), stranger).await;
+    };
+    // Its buffer is passed by once it is empty.
+    let mut stream = BufReader::with_capacity(1, stream);
+    match timeout(HANDSHAKE_TIMEOUT, stream.fill_buf()).await {
+        Ok(Ok([first, ..])) if turn::is_stun(*first) => turn.serve_stream(stream, ends, stranger).await,
+        Ok(Ok([_, ..])) => requests(stream, remote, door.hub.clone(), stranger).await,
+        _ => debug!(%remote, "said nothing"),
+    }
+}
+
+async fn requests<S>(stream: S, remote: SocketAddr, hub: Hub, _stranger: Stranger)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

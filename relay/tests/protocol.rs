@@ -4,6 +4,8 @@
 mod common;
 
 use common::{Client, NEVER, SUCCESS, Server, error_in, offer, registration, uuid};
+use crosspeer::IceServer;
+use crosspeer::relay::{IceServers, RelayMessage};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
@@ -223,4 +225,95 @@ async fn pages_of_other_origins_are_turned_away_if_told() {
     }
     let open = Server::start().await;
     from_page(&open, "https://anywhere.example").await.register(1).await;
+}
+
+/// A client that asks is told of the servers before it is told that it is registered, and again before the credentials
+/// end; others, as ProxyStore's, are told nothing that they do not know.
+#[tokio::test]
+async fn who_asks_is_given_stun_and_turn_servers() {
+    let file = secret_file("asks");
+    let server = Server::with(|config| {
+        config.turn.serve = true;
+        config.turn.lifetime = 2;
+        config.turn.secret_file = Some(file.clone()); // also where several nodes are one relay
+    })
+    .await;
+    std::fs::remove_file(file).expect("removable");
+    server.client(1).await;
+    for query in ["?ice=0", "?ice=", "?nice=1"] {
+        server.connect_to(&format!("/{query}")).await.register(2).await;
+    }
+    let mut asking = server.connect_to("/?resume=S&ice=1").await;
+    asking.send(registration(3)).await;
+    let first = ice_servers(&asking.text().await);
+    assert_eq!(asking.text().await, SUCCESS);
+    let address = server.address;
+    assert_eq!(
+        first.urls,
+        [
+            format!("stun:{address}"),
+            format!("turn:{address}?transport=udp"),
+            format!("turn:{address}?transport=tcp")
+        ]
+    );
+    let second = ice_servers(&asking.text().await);
+    assert_ne!(second.username, first.username);
+    assert!(second.username.ends_with(&uuid(3).simple().to_string()), "{second:?}");
+}
+
+/// A second registration beside the first one, which it replaces, is given credentials too, and goes on to be.
+#[tokio::test]
+async fn who_registers_again_is_given_them_again() {
+    let file = secret_file("again");
+    let server = Server::with(|config| {
+        config.turn.serve = true;
+        config.turn.lifetime = 2;
+        config.turn.secret_file = Some(file.clone());
+    })
+    .await;
+    std::fs::remove_file(file).expect("removable");
+    let mut first = server.connect_to("/?resume=S&ice=1").await;
+    first.send(registration(3)).await;
+    ice_servers(&first.text().await);
+    assert_eq!(first.text().await, SUCCESS);
+    let mut second = server.connect_to("/?resume=S&ice=1").await;
+    second.send(registration(3)).await;
+    let given = ice_servers(&second.text().await);
+    assert_eq!(second.text().await, SUCCESS);
+    assert_eq!(first.closed().await.0, 4004);
+    let renewed = ice_servers(&second.text().await);
+    assert_ne!(renewed.username, given.username);
+}
+
+/// What credentials are made of, until the relay has read it.
+fn secret_file(name: &str) -> std::path::PathBuf {
+    let (process, kind) = (std::process::id(), common::clustered());
+    let file = std::env::temp_dir().join(format!("crosspeer-relay-{name}-{process}-{kind}"));
+    std::fs::write(&file, "north").expect("writable");
+    file
+}
+
+#[tokio::test]
+async fn another_turn_server_is_named_with_credentials_for_it() {
+    let file = secret_file("other");
+    let server = Server::with(|config| {
+        config.turn.urls = vec!["turn:turn.example:3478".into(), "turns:turn.example:5349".into()];
+        config.turn.secret_file = Some(file.clone());
+    })
+    .await;
+    let mut asking = server.connect_to("/?ice=1").await;
+    asking.send(registration(3)).await;
+    let servers = ice_servers(&asking.text().await);
+    assert_eq!(servers.urls, ["turn:turn.example:3478", "turns:turn.example:5349"]);
+    std::fs::remove_file(file).expect("removable");
+}
+
+fn ice_servers(text: &str) -> IceServer {
+    match RelayMessage::decode(text) {
+        Ok(RelayMessage::IceServers(IceServers { server, lifetime })) => {
+            assert!(!lifetime.is_zero());
+            server
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -29,6 +29,7 @@ setters! { Config:
     with_tls(tls: TlsOptions)
     with_proxy(proxy: Proxy)
     with_reconnect(reconnect: Reconnect)
+    with_relay_ice_servers(relay_ice_servers: bool)
     with_ice_transport_policy(ice_transport_policy: IceTransportPolicy)
     with_gather_timeout(gather_timeout: Duration)
     with_connect_timeout(connect_timeout: Duration)
@@ -114,6 +115,7 @@ mod tests {
             proxy,
             reconnect,
             ice_servers,
+            relay_ice_servers,
             ice_transport_policy,
             gather_timeout,
             connect_timeout,
@@ -141,6 +143,7 @@ mod tests {
             .with_proxy(Proxy::None)
             .with_reconnect(Reconnect::default().with_initial(seconds(2)).with_max(seconds(3)))
             .with_ice_servers([IceServer::new("stun:s")])
+            .with_relay_ice_servers(false)
             .with_ice_transport_policy(IceTransportPolicy::Relay)
             .with_gather_timeout(seconds(4))
             .with_connect_timeout(seconds(5))
@@ -160,7 +163,7 @@ mod tests {
             (name.as_deref(), uuid, channels),
             (Some("n"), Some(Uuid::from_u128(1)), 2)
         );
-        assert!(identity.is_some() && require_verified);
+        assert!(identity.is_some() && require_verified && !relay_ice_servers);
         assert_eq!(token, Some(Token::new("t")));
         assert_eq!(relay_headers, [("a".to_owned(), "b".to_owned())]);
         assert_eq!((tls.verify, tls.roots_pem), (false, vec!["pem".to_owned()]));

@@ -6,7 +6,7 @@ use crate::platform::Platform;
 use crate::relay::PeerConnectionMessage;
 use crate::request::Request;
 use crate::router::Mode;
-use crate::{Config, RelayState, Result};
+use crate::{Config, IceServer, RelayState, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -55,6 +55,11 @@ impl RelayClient {
     /// As [`RelayClient::registered`].
     pub fn registered_timeout(&self, timeout: Duration) -> Asking {
         self.node.ask(Request::Registered { timeout: Some(timeout) })
+    }
+
+    /// The STUN and TURN servers that the relay gives, with credentials that hold for now; `None` where it gives none.
+    pub fn ice_server(&self) -> Option<IceServer> {
+        self.node.mailroom.ice_server()
     }
 
     /// Whether the relay has this client registered now.

@@ -5,7 +5,7 @@ use crate::config::check_channels;
 use crate::counter::Statistics;
 use crate::mailroom::{Answer, Caller, Mailroom, Shared};
 use crate::output::State;
-use crate::platform::RtcId;
+use crate::platform::{Path, RtcId};
 use crate::relay::PeerConnectionMessage;
 use crate::request::{LinkId, Request, Target};
 use crate::{Error, Fingerprint, Message, Result};
@@ -173,6 +173,12 @@ impl PeerConnection {
     /// nobody has changed what both sides said. `false` before the connection is up, and for peers whose ids are no keys.
     pub fn is_verified(&self) -> bool {
         self.inner.shared.identity().0
+    }
+
+    /// How the peer is reached: directly, or through a TURN server. `None` before the connection is up, and where the platform
+    /// does not say.
+    pub fn path(&self) -> Option<Path> {
+        self.inner.shared.path()
     }
 
     /// The certificate that the peer has, once the connection is up. For peers that are not

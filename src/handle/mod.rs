@@ -34,7 +34,10 @@ impl Node {
     /// A node that does nothing until its driver runs.
     fn new<P: Platform>(platform: P, mode: Mode, url: &str, config: Config) -> Result<(Self, Driver<P>)> {
         config.validate()?;
-        let url = url::with_secret(&url::usable(url)?, &Uuid::new_v4().simple().to_string());
+        let mut url = url::with_secret(&url::usable(url)?, &Uuid::new_v4().simple().to_string());
+        if config.relay_ice_servers {
+            url = url::asking_for_ice(&url);
+        }
         let name = config
             .name
             .clone()

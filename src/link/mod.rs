@@ -25,7 +25,7 @@ use crate::maps::SortedMap;
 use crate::output::{Output, State};
 use crate::platform::{RtcCommand, RtcId};
 use crate::request::{LinkId, Reply, RequestId};
-use crate::{Config, Error, Stage};
+use crate::{Config, Error, Stage, printable};
 use inbox::Inbox;
 use lanes::Lanes;
 use outbox::Outbox;
@@ -33,6 +33,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use uuid::Uuid;
 use web_time::Instant;
+
+/// Failures of STUN and TURN servers that an error tells.
+const MAX_SERVER_FAILURES: usize = 4;
 
 /// What a link needs of its surroundings for one step.
 pub(crate) struct Context<'a> {
@@ -88,6 +91,8 @@ pub(crate) struct Link {
     by_hand: bool,
     /// The peer, of our own kind, has answered and is not told by the transport that this attempt has ended.
     pub(crate) owes_withdrawal: bool,
+    /// What was wrong with STUN and TURN servers, for the error if there is no path.
+    server_failures: Vec<String>,
     /// The user's handle is gone.
     pub(crate) forgotten: bool,
     /// What the router has counted of [`Link::held`].
@@ -149,6 +154,7 @@ impl Link {
             channels,
             by_hand: peer.is_none(),
             owes_withdrawal: false,
+            server_failures: Vec::new(),
             forgotten: false,
             counted: 0,
             candidates: 0,
@@ -330,11 +336,38 @@ impl Link {
         let after = cx.config.connect_timeout;
         let stage = self.stage_now();
         let reason = format!("no address of this host reached the peer within {}", Period(after));
-        let error = match stage {
-            Stage::Candidates => Error::SetupFailed { stage, reason },
-            stage => Error::Timeout { stage, after },
+        let error = match self.late(stage, after) {
+            Error::Timeout { stage, .. } if stage == Stage::Candidates => Error::SetupFailed { stage, reason },
+            error => error,
         };
         self.end(cx, error);
+    }
+
+    /// Why set-up was not done in time.
+    fn late(&self, stage: Stage, after: Duration) -> Error {
+        let late = format!("no path was found within {}", Period(after));
+        let reason = self.with_servers(stage, late.clone());
+        match reason == late {
+            true => Error::Timeout { stage, after },
+            false => Error::SetupFailed { stage, reason },
+        }
+    }
+
+    fn on_server_failed(&mut self, url: &str, reason: &str) {
+        let failure = printable::reason(&format!("{url}: {reason}"));
+        if self.server_failures.len() < MAX_SERVER_FAILURES && !self.server_failures.contains(&failure) {
+            self.server_failures.push(failure);
+        }
+    }
+
+    /// The reason why there is no path, and what was wrong with the servers that might have led to one.
+    fn with_servers(&self, stage: Stage, reason: String) -> String {
+        match stage {
+            Stage::Candidates | Stage::Ice if !self.server_failures.is_empty() => {
+                format!("{reason} ({})", self.server_failures.join("; "))
+            }
+            _ => reason,
+        }
     }
 
     fn expire_requests(&mut self, cx: &mut Context<'_>) {
@@ -350,7 +383,7 @@ impl Link {
             let error = if open {
                 Error::SendTimeout { after }
             } else {
-                Error::Timeout { stage, after }
+                self.late(stage, after)
             };
             cx.reply(request, Err(error));
         }

@@ -30,7 +30,10 @@ impl Link {
                 0 => self.on_lane_open(cx, at),
                 _ => self.end(cx, Error::PeerMisbehaved("a lane has one data channel".into())),
             },
-            RtcEvent::Progress(_) if self.is_further(at) => {}
+            RtcEvent::Path(path) if self.is_main(at) => cx.out.push_back(Output::Path(self.id, path)),
+            RtcEvent::Path(_) => {}
+            RtcEvent::Progress(_) | RtcEvent::ServerFailed { .. } if self.is_further(at) => {}
+            RtcEvent::ServerFailed { url, reason } => self.on_server_failed(&url, &reason),
             RtcEvent::LocalDescription(local) => self.on_local_description(cx, local),
             RtcEvent::Progress(stage) => self.on_progress(stage),
             RtcEvent::ChannelOpen { channel, label } => self.on_channel_open(cx, channel, &label),
@@ -330,13 +333,9 @@ impl Link {
             Phase::Open | Phase::Closing => self.on_lost(cx, reason),
             _ => {
                 self.on_progress(stage);
-                self.end(
-                    cx,
-                    Error::SetupFailed {
-                        stage: self.stage_now(),
-                        reason,
-                    },
-                );
+                let stage = self.stage_now();
+                let reason = self.with_servers(stage, reason);
+                self.end(cx, Error::SetupFailed { stage, reason });
             }
         }
     }

@@ -8,7 +8,7 @@ pub(crate) use shared::Shared;
 
 use crate::relay::{PeerConnectionMessage, RelayState};
 use crate::request::{LinkId, Request};
-use crate::{Error, Message, Result};
+use crate::{Error, IceServer, Message, Result};
 use event_listener::{Event, EventListener, IntoNotification};
 use shared::Status;
 use std::collections::VecDeque;
@@ -39,6 +39,8 @@ pub(crate) struct Mailroom {
     accepts: AtomicBool,
     relay: Mutex<VecDeque<PeerConnectionMessage>>,
     relay_state: Mutex<RelayState>,
+    /// The relay's STUN and TURN servers.
+    ice_server: Mutex<Option<IceServer>>,
     relay_changed: Event,
     ended: Mutex<Option<Error>>,
     arrived: Event,
@@ -56,6 +58,7 @@ impl Mailroom {
             accepts: AtomicBool::new(false),
             relay: Mutex::default(),
             relay_state: Mutex::new(RelayState::Connecting(None)),
+            ice_server: Mutex::default(),
             relay_changed: Event::new(),
             ended: Mutex::default(),
             arrived: Event::new(),
@@ -182,6 +185,14 @@ impl Mailroom {
     }
 
     /// What has become of the relay. When it has ended, whoever waits for a call, or for the relay, gets the error.
+    pub(crate) fn set_ice_server(&self, server: Option<IceServer>) {
+        *lock(&self.ice_server) = server;
+    }
+
+    pub(crate) fn ice_server(&self) -> Option<IceServer> {
+        lock(&self.ice_server).clone()
+    }
+
     pub(crate) fn set_relay(&self, state: RelayState) {
         let mut current = lock(&self.relay_state);
         if matches!(*current, RelayState::Ended(_)) {

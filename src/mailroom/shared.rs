@@ -2,7 +2,7 @@
 
 use super::{lock, until};
 use crate::output::State;
-use crate::platform::RtcId;
+use crate::platform::{Path, RtcId};
 use crate::request::LinkId;
 use crate::{Error, Fingerprint, Message};
 use event_listener::Event;
@@ -29,6 +29,7 @@ pub(super) struct Status {
     pub(super) largest: Option<u64>,
     /// Whether the peer is verified, and its certificate.
     pub(super) identity: (bool, Option<Fingerprint>),
+    pub(super) path: Option<Path>,
     pub(super) rtc: Option<RtcId>,
     pub(super) error: Option<Error>,
     pub(super) messages: VecDeque<Message>,
@@ -48,6 +49,7 @@ impl Shared {
             confirms: false,
             largest: None,
             identity: (false, None),
+            path: None,
             rtc: None,
             error: None,
             messages: VecDeque::new(),
@@ -103,6 +105,14 @@ impl Shared {
 
     pub(crate) fn set_identity(&self, identity: (bool, Option<Fingerprint>)) {
         self.lock().identity = identity;
+    }
+
+    pub(crate) fn set_path(&self, path: Path) {
+        self.lock().path = Some(path);
+    }
+
+    pub(crate) fn path(&self) -> Option<Path> {
+        self.lock().path
     }
 
     pub(crate) fn identity(&self) -> (bool, Option<Fingerprint>) {

@@ -1,8 +1,14 @@
 //! The three JSON messages of the relay.
 
 use super::wire::{DecodeError, Envelope, Frame, Object};
-use crate::json;
+use crate::{IceServer, json};
+use std::time::Duration;
 use uuid::Uuid;
+
+/// URLs in an [`IceServers`]; further ones do not count.
+const MAX_URLS: usize = 8;
+/// Bytes of each text in an [`IceServers`].
+const MAX_TEXT: usize = 512;
 
 /// `relay_registration`: a client asks to be known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +56,15 @@ pub struct PeerConnectionMessage {
     pub error: Option<String>,
 }
 
+/// `ice_servers`: STUN and TURN servers for a client that has asked for them, with credentials that end. Not ProxyStore's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IceServers {
+    /// The servers, all with the same credentials.
+    pub server: IceServer,
+    /// How long the credentials can be used from now on, in whole seconds.
+    pub lifetime: Duration,
+}
+
 /// Any message of the relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RelayMessage {
@@ -59,6 +74,8 @@ pub enum RelayMessage {
     Response(Response),
     /// Peer to peer, through the relay.
     PeerConnection(PeerConnectionMessage),
+    /// Relay to a client that has asked for it.
+    IceServers(IceServers),
 }
 
 impl RelayMessage {
@@ -68,6 +85,7 @@ impl RelayMessage {
             Self::Registration(message) => message.encode(),
             Self::Response(message) => message.encode(),
             Self::PeerConnection(message) => message.encode(),
+            Self::IceServers(message) => message.encode(),
         }
     }
 
@@ -95,6 +113,15 @@ impl RelayMessage {
                 error: error.is_some_and(|value| value.is_truthy()),
             }),
             Frame::PeerConnection(envelope) => Self::PeerConnection(PeerConnectionMessage::read(&envelope)?),
+            Frame::IceServers {
+                urls,
+                username,
+                credential,
+                lifetime,
+            } => Self::IceServers(IceServers::read(
+                [urls, username, credential].map(|value| value.text()),
+                &lifetime.text(),
+            )?),
         })
     }
 }
@@ -141,6 +168,38 @@ impl PeerConnectionMessage {
                 .error
                 .filter(|value| !value.is_null())
                 .map(|value| value.text()),
+        })
+    }
+}
+
+impl IceServers {
+    fn encode(&self) -> String {
+        let mut out = Object::with_capacity(320);
+        out.string("urls", &self.server.urls.join(" "));
+        out.string("username", &self.server.username);
+        out.string("credential", &self.server.credential);
+        out.raw("lifetime", &self.lifetime.as_secs().to_string());
+        out.finish("ice_servers")
+    }
+
+    fn read([urls, username, credential]: [String; 3], lifetime: &str) -> Result<Self, DecodeError> {
+        let seconds: u32 = lifetime
+            .parse()
+            .map_err(|_| DecodeError("lifetime is not a number of seconds".into()))?;
+        if urls.len() > MAX_URLS * MAX_TEXT || username.len() > MAX_TEXT || credential.len() > MAX_TEXT {
+            return Err(DecodeError("ice_servers are too long".into()));
+        }
+        let known = |url: &&str| {
+            ["stun:", "turn:", "turns:"]
+                .iter()
+                .any(|scheme| url.starts_with(scheme))
+        };
+        let urls = urls.split(' ').filter(known).take(MAX_URLS).map(str::to_owned);
+        let mut server = IceServer::default().with_credentials(username, credential);
+        server.urls = urls.collect();
+        Ok(Self {
+            server,
+            lifetime: Duration::from_secs(seconds.into()),
         })
     }
 }

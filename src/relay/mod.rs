@@ -11,7 +11,7 @@ mod uplink;
 pub(crate) mod url;
 mod wire;
 
-pub use message::{DescriptionType, PeerConnectionMessage, Registration, RelayMessage, Response};
+pub use message::{DescriptionType, IceServers, PeerConnectionMessage, Registration, RelayMessage, Response};
 pub use state::RelayState;
 pub use switchboard::{ConnId, Counts, Incoming, MAX_NAME_BYTES, Switchboard, SwitchboardOutput, close_code};
 #[doc(hidden)] // for the fuzz targets

@@ -110,7 +110,10 @@ pub struct Counts {
 
 /// A text frame that has been read, so that this work can be done before the switchboard is locked.
 #[derive(Debug)]
-pub struct Incoming(Request);
+pub struct Incoming {
+    request: Request,
+    greeting: Option<String>,
+}
 
 #[derive(Debug)]
 enum Request {
@@ -128,15 +131,23 @@ enum Request {
 impl Incoming {
     /// The UUID that it wants to register, if it does.
     pub fn registers(&self) -> Option<Uuid> {
-        match &self.0 {
+        match &self.request {
             Request::Register(registration) => Some(registration.uuid),
             _ => None,
         }
     }
 
+    /// The same; a registration that is accepted is answered by this text too, before the answer: what a client is to know
+    /// once it is registered.
+    #[must_use]
+    pub fn with_greeting(mut self, text: Option<String>) -> Self {
+        self.greeting = text;
+        self
+    }
+
     /// The peer to whom it is to be passed on, if it is.
     pub fn peer(&self) -> Option<Uuid> {
-        match &self.0 {
+        match &self.request {
             Request::Forward { peer, .. } => Some(*peer),
             _ => None,
         }
@@ -144,7 +155,7 @@ impl Incoming {
 
     /// Reads a text frame; what is malformed becomes a refusal.
     pub fn read(text: &str) -> Self {
-        Self(match Frame::read(text) {
+        Self::of(match Frame::read(text) {
             Ok(Frame::Registration { name, uuid }) => match name.text() {
                 name if name.len() > MAX_NAME_BYTES => Request::LongName(name.len()),
                 name => Request::Register(Registration { name, uuid }),
@@ -155,8 +166,14 @@ impl Incoming {
                 text: envelope.encode(None),
             },
             Ok(Frame::Response { .. }) => Request::Refused("relay_response is for relays to send".into()),
+            Ok(Frame::IceServers { .. }) => Request::Refused("ice_servers is for relays to send".into()),
             Err(error) => Request::Refused(error.to_string()),
         })
+    }
+
+    fn of(request: Request) -> Self {
+        let greeting = None;
+        Self { request, greeting }
     }
 }
 
@@ -204,8 +221,8 @@ impl Switchboard {
         let Some(registered) = self.conns.get(&conn) else {
             return; // closed by us, and the other side did not know yet
         };
-        match (incoming.0, registered) {
-            (Request::Register(registration), _) => self.register(conn, registration),
+        match (incoming.request, registered) {
+            (Request::Register(registration), _) => self.register(conn, registration, incoming.greeting),
             (Request::Forward { source, peer, text }, Some(client)) => {
                 let own = client.uuid;
                 self.forward(conn, own, source, peer, text);
@@ -223,11 +240,17 @@ impl Switchboard {
 
     /// A message came that the caller does not allow, and why not: it goes back, if it is the client's own.
     pub fn on_forbidden(&mut self, conn: ConnId, incoming: Incoming, why: &str) {
-        match (incoming.0, self.conns.get(&conn)) {
+        match (incoming.request, self.conns.get(&conn)) {
             (Request::Forward { source, peer, text }, Some(Some(client))) if client.uuid == source => {
                 self.forbidden(conn, peer, &text, why);
             }
-            (request, _) => self.on_incoming(conn, Incoming(request)),
+            (request, _) => self.on_incoming(
+                conn,
+                Incoming {
+                    request,
+                    greeting: incoming.greeting,
+                },
+            ),
         }
     }
 
@@ -263,7 +286,7 @@ impl Switchboard {
 
     /// A binary frame came, which is no part of the protocol.
     pub fn on_binary(&mut self, conn: ConnId) {
-        self.on_incoming(conn, Incoming(Request::Refused("binary frame".into())));
+        self.on_incoming(conn, Incoming::of(Request::Refused("binary frame".into())));
     }
 
     /// The socket is closed or broken.
@@ -279,6 +302,13 @@ impl Switchboard {
             let uuid = client.map(|client| client.uuid);
             info!(conn = conn.0, ?uuid, code, reason, "closing");
             self.outputs.push_back(SwitchboardOutput::Close { conn, code, reason });
+        }
+    }
+
+    /// Sends a text of the caller's to a client that is registered; others get nothing.
+    pub fn notify(&mut self, conn: ConnId, text: String) {
+        if self.is_registered(conn) {
+            self.send(conn, text);
         }
     }
 
@@ -298,6 +328,11 @@ impl Switchboard {
     /// Whether this socket has registered.
     pub fn is_registered(&self, conn: ConnId) -> bool {
         matches!(self.conns.get(&conn), Some(Some(_)))
+    }
+
+    /// What this socket has registered.
+    pub fn uuid(&self, conn: ConnId) -> Option<Uuid> {
+        Some(self.conns.get(&conn)?.as_ref()?.uuid)
     }
 
     /// Who has registered this UUID.
@@ -320,7 +355,7 @@ impl Switchboard {
         self.conns.values().flatten()
     }
 
-    fn register(&mut self, conn: ConnId, registration: Registration) {
+    fn register(&mut self, conn: ConnId, registration: Registration, greeting: Option<String>) {
         let uuid = registration.uuid;
         if let Some(&old) = self.by_uuid.get(&uuid)
             && old != conn
@@ -333,6 +368,9 @@ impl Switchboard {
             self.by_uuid.remove(&before.uuid);
         }
         self.by_uuid.insert(uuid, conn);
+        if let Some(text) = greeting {
+            self.send(conn, text);
+        }
         let response = Response {
             success: true,
             message: None,

@@ -8,10 +8,11 @@
 //! certificate, HTTP 404, an answer that no relay gives. Once a registration has held, these are as likely to pass as
 //! anything else (a proxy in front of a relay that restarts, a certificate being renewed), and are tried again.
 
-use super::{PeerConnectionMessage, Registration, RelayMessage, Response, close_code};
+use super::{IceServers, PeerConnectionMessage, Registration, RelayMessage, Response, close_code};
+use crate::config::LONGEST_TIME;
 use crate::error::Period;
 use crate::platform::{SocketEvent, SocketId};
-use crate::{Error, Reconnect, printable};
+use crate::{Error, IceServer, Reconnect, printable};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tracing::{debug, warn};
@@ -40,6 +41,9 @@ pub enum UplinkOutput {
     Registered,
     /// A message from a peer, or one of ours that came back with an error.
     Message(PeerConnectionMessage),
+    /// The relay's STUN and TURN servers, for connections that are set up from here on; `None` once their credentials have
+    /// ended without others.
+    IceServers(Option<IceServer>),
     /// The registration is lost; it will be tried again.
     Lost {
         /// Why.
@@ -99,6 +103,9 @@ pub struct Uplink {
     /// Whether the last call was refused, and one with another token is to follow.
     doubted: bool,
     last_failure: Option<String>,
+    /// Whether servers are asked for, and until when those there are can be used.
+    wants_ice: bool,
+    ice_until: Option<Instant>,
     queue: VecDeque<PeerConnectionMessage>,
     outputs: VecDeque<UplinkOutput>,
 }
@@ -120,6 +127,8 @@ impl Uplink {
             asks: false,
             doubted: false,
             last_failure: None,
+            wants_ice: true,
+            ice_until: None,
             queue: VecDeque::new(),
             outputs: VecDeque::new(),
         }
@@ -130,6 +139,13 @@ impl Uplink {
     #[must_use]
     pub fn asking(mut self, asks: bool) -> Self {
         self.asks = asks;
+        self
+    }
+
+    /// Servers that the relay gives are not taken.
+    #[must_use]
+    pub fn without_ice_servers(mut self) -> Self {
+        self.wants_ice = false;
         self
     }
 
@@ -206,6 +222,10 @@ impl Uplink {
 
     /// Time has passed: see [`next_deadline`](Self::next_deadline). Early calls do nothing.
     pub fn on_timeout(&mut self, now: Instant) {
+        if self.ice_until.is_some_and(|until| until <= now) {
+            self.ice_until = None;
+            self.outputs.push_back(UplinkOutput::IceServers(None));
+        }
         match self.state {
             State::Opening { socket, until } if until <= now => {
                 self.give_up(now, socket, "the connection did not open");
@@ -269,7 +289,8 @@ impl Uplink {
         };
         let renewal = self.renewal.map(|renewal| renewal.until);
         let retiring = self.retiring.map(|(_, until)| until);
-        until.into_iter().chain(renewal).chain(retiring).min()
+        let others = renewal.into_iter().chain(retiring).chain(self.ice_until);
+        until.into_iter().chain(others).min()
     }
 
     /// Whether the relay knows this client now.
@@ -326,6 +347,10 @@ impl Uplink {
                 self.register(socket);
             }
             SocketEvent::Text(text) => {
+                // These come before the answer.
+                if let Ok(RelayMessage::IceServers(servers)) = RelayMessage::decode(&text) {
+                    return self.on_ice_servers(now, servers);
+                }
                 let old = self.socket();
                 self.take_renewal();
                 self.retire();
@@ -387,8 +412,17 @@ impl Uplink {
                 warn!("the relay reports: {}", printable::reason(&message.unwrap_or_default()));
             }
             Ok(RelayMessage::PeerConnection(message)) => self.outputs.push_back(UplinkOutput::Message(message)),
+            Ok(RelayMessage::IceServers(servers)) => self.on_ice_servers(now, servers),
             Ok(RelayMessage::Registration(_)) => self.on_nonsense(now, socket, "a registration, which no relay sends"),
             Err(error) => self.on_nonsense(now, socket, &error.0),
+        }
+    }
+
+    /// They come before the answer to the registration, and again before their credentials end.
+    fn on_ice_servers(&mut self, now: Instant, IceServers { server, lifetime }: IceServers) {
+        if self.wants_ice && !server.urls.is_empty() && !lifetime.is_zero() {
+            self.ice_until = Some(now + lifetime.min(LONGEST_TIME));
+            self.outputs.push_back(UplinkOutput::IceServers(Some(server)));
         }
     }
 
@@ -503,6 +537,7 @@ impl Uplink {
         self.drop_renewal();
         self.retire();
         self.state = State::Ended;
+        self.ice_until = None;
         self.queue.clear();
     }
 

@@ -56,8 +56,19 @@ pub fn shown(url: &str) -> String {
 /// The URL with the secret by which this client takes its place at the relay again, unless the user has chosen one.
 /// ProxyStore's relay does not look at it.
 pub fn with_secret(url: &str, secret: &str) -> String {
+    with(url, "resume=", secret)
+}
+
+/// The URL by which this client asks for the relay's STUN and TURN servers, unless the user has said something about it.
+/// ProxyStore's relay does not look at it either.
+pub(crate) fn asking_for_ice(url: &str) -> String {
+    with(url, "ice=", "1")
+}
+
+/// The URL with this in its query, unless it is there already.
+fn with(url: &str, key: &str, value: &str) -> String {
     let query = url.split_once('?').map_or("", |(_, query)| query);
-    if query.split('&').any(|pair| pair.starts_with("resume=")) {
+    if query.split('&').any(|pair| pair.starts_with(key)) {
         return url.to_owned();
     }
     let separator = match (url.contains('?'), query.is_empty()) {
@@ -65,7 +76,7 @@ pub fn with_secret(url: &str, secret: &str) -> String {
         (true, true) => "",
         (true, false) => "&",
     };
-    format!("{url}{separator}resume={secret}")
+    format!("{url}{separator}{key}{value}")
 }
 
 /// Why no browser opens this URL from a page of this protocol (`https:`); what it would say itself is late, or nothing.
@@ -144,6 +155,13 @@ mod tests {
             ("ws://host/?resume=mine&a", "ws://host/?resume=mine&a"),
         ] {
             assert_eq!(with_secret(url, "S"), whole);
+        }
+        for (url, whole) in [
+            ("ws://host/?resume=S", "ws://host/?resume=S&ice=1"),
+            ("ws://host/?ice=0", "ws://host/?ice=0"),
+            ("ws://host/?nice=1", "ws://host/?nice=1&ice=1"),
+        ] {
+            assert_eq!(asking_for_ice(url), whole);
         }
     }
 

@@ -24,6 +24,12 @@ pub(super) enum Frame<'a> {
         error: Option<Value<'a>>,
     },
     PeerConnection(Envelope<'a>),
+    IceServers {
+        urls: Value<'a>,
+        username: Value<'a>,
+        credential: Value<'a>,
+        lifetime: Value<'a>,
+    },
 }
 
 /// `peer_connection`, as a relay sees it.
@@ -60,6 +66,12 @@ impl<'a> Frame<'a> {
                 description: fields.take("description")?,
                 error: fields.take("error").ok(),
             }),
+            "ice_servers" => Self::IceServers {
+                urls: fields.take("urls")?,
+                username: fields.take("username")?,
+                credential: fields.take("credential")?,
+                lifetime: fields.take("lifetime")?,
+            },
             other => return Err(DecodeError(format!("unknown message_type {}", json::string(other)))),
         };
         fields.finish()?;
@@ -214,7 +226,8 @@ impl Object {
         }
     }
 
-    fn raw(&mut self, key: &str, json: &str) {
+    /// A value that is JSON already.
+    pub(super) fn raw(&mut self, key: &str, json: &str) {
         self.key(key);
         self.0.push_str(json);
     }

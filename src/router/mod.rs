@@ -95,7 +95,10 @@ impl Router {
     pub fn new(mode: Mode, url: &str, me: Registration, config: impl Into<Arc<Config>>, seed: u64) -> Self {
         let (config, url) = (config.into(), url::shown(url));
         let uplink = Uplink::new(me.clone(), config.reconnect.clone(), seed);
-        let uplink = uplink.asking(config.token.as_ref().is_some_and(|token| token.fixed().is_none()));
+        let mut uplink = uplink.asking(config.token.as_ref().is_some_and(|token| token.fixed().is_none()));
+        if !config.relay_ice_servers {
+            uplink = uplink.without_ice_servers();
+        }
         Self {
             config,
             prompt: false,
@@ -168,6 +171,12 @@ impl Router {
     /// Whom a link connects to, once that is known.
     pub(crate) fn peer(&self, link: LinkId) -> Option<Uuid> {
         self.links.get(&link)?.peer
+    }
+
+    /// Whether the relay knows this peer now.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn is_registered(&self) -> bool {
+        self.uplink.is_registered()
     }
 
     /// Whether everything was closed and nothing more will happen.
@@ -344,6 +353,7 @@ impl Router {
             UplinkOutput::Send(socket, text) => self.out.push_back(Output::SendSocket(socket, text)),
             UplinkOutput::CloseSocket(socket) => self.out.push_back(Output::CloseSocket(socket)),
             UplinkOutput::Message(message) => self.on_relay_message(now, message),
+            UplinkOutput::IceServers(server) => self.out.push_back(Output::IceServers(server)),
             UplinkOutput::Registered => self.on_registered(now),
             UplinkOutput::Lost { reason } => {
                 self.was_away = true;

@@ -16,7 +16,7 @@ use crate::platform::{Event, RtcEvent, RtcId, SocketEvent};
 use crate::relay::{PeerConnectionMessage, Registration};
 use crate::request::{LinkId, Reply, Request, RequestId, Target};
 use crate::router::{Input, Mode, Router};
-use crate::{Config, Error, Fingerprint, Message, State};
+use crate::{Config, Error, Fingerprint, IceServer, Message, State};
 use engine::Engine;
 use relay::Relay;
 use std::cmp::Reverse;
@@ -78,6 +78,10 @@ struct Node {
     life: u64,
     /// Until when the process stands still.
     frozen_until: Option<Instant>,
+    /// The relay's STUN and TURN server, as its peer connections are opened with it.
+    ice_server: Option<IceServer>,
+    /// Peer connections that were opened with none while registered, or with credentials that had ended.
+    opened_in_vain: usize,
 }
 
 impl Node {
@@ -117,6 +121,17 @@ pub struct World {
 }
 
 impl World {
+    /// From the next registration on the relay gives STUN and TURN servers whose credentials end after this time.
+    pub fn give_ice_servers(&mut self, lifetime: Duration) {
+        self.relay.ice_lifetime = Some(lifetime);
+    }
+
+    /// Peer connections of a registered node that were opened without the relay's servers, and any with credentials that
+    /// had ended.
+    pub fn opened_in_vain(&self, node: NodeId) -> usize {
+        self.nodes[node.0].opened_in_vain
+    }
+
     /// An empty world with a running relay. `now` is where its clock begins.
     pub fn new(now: Instant, seed: u64, weather: Weather) -> Self {
         Self {
@@ -165,6 +180,8 @@ impl World {
             next_request: 0,
             life: 0,
             frozen_until: None,
+            ice_server: None,
+            opened_in_vain: 0,
         });
         self.nodes[id.0].router.start(self.now);
         self.carry_out(id);
@@ -324,6 +341,7 @@ impl World {
         peer.life += 1;
         peer.states.clear();
         peer.unread.clear();
+        peer.ice_server = None;
         peer.router.start(self.now);
         self.carry_out(node);
     }
@@ -497,7 +515,10 @@ impl World {
         while let Some(output) = self.nodes[node.0].router.poll_output() {
             let peer = &mut self.nodes[node.0];
             match output {
-                Output::OpenRtc(rtc, _) => self.engine.open(node, peer.life, rtc, !peer.router.holds_back),
+                Output::OpenRtc(rtc, _) => {
+                    peer.opened_in_vain += usize::from(!self.relay.serves(self.now, peer));
+                    self.engine.open(node, peer.life, rtc, !peer.router.holds_back);
+                }
                 Output::Rtc(rtc, command) => self.engine_command(node, rtc, command),
                 Output::OpenSocket(socket) => self.open_socket(node, socket),
                 Output::SendSocket(socket, text) => self.send_socket(node, socket, text),
@@ -528,7 +549,12 @@ impl World {
                 Output::Identity(link, verified, _) => {
                     peer.verified.insert(link, verified);
                 }
-                Output::Kind(..) | Output::Largest(..) | Output::RelayMessage(_) | Output::Relay(_) => {}
+                Output::IceServers(server) => self.nodes[node.0].ice_server = server,
+                Output::Kind(..)
+                | Output::Path(..)
+                | Output::Largest(..)
+                | Output::RelayMessage(_)
+                | Output::Relay(_) => {}
             }
         }
     }

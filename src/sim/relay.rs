@@ -1,8 +1,9 @@
 //! The relay of a world: the real switchboard behind sockets that take time.
 
-use super::{Happening, NodeId, World};
+use super::{Happening, Node, NodeId, World};
+use crate::IceServer;
 use crate::platform::{Event, SocketEvent, SocketId};
-use crate::relay::{ConnId, PeerConnectionMessage, RelayMessage, Switchboard, SwitchboardOutput};
+use crate::relay::{ConnId, IceServers, Incoming, PeerConnectionMessage, RelayMessage, Switchboard, SwitchboardOutput};
 use std::collections::HashMap;
 use std::time::Duration;
 use uuid::Uuid;
@@ -12,6 +13,8 @@ pub(super) enum ToRelay {
     Open(ConnId),
     Text(ConnId, String),
     Closed(ConnId),
+    /// Half of its credentials' time is over.
+    Renew(ConnId),
 }
 
 struct Conn {
@@ -32,9 +35,34 @@ pub(super) struct Relay {
     next: u64,
     down: bool,
     pub(super) tamper: Option<Box<Tamper>>,
+    /// That of the servers' credentials, if it gives any.
+    pub(super) ice_lifetime: Option<Duration>,
+    /// When each of them ends; its number is the user's name.
+    issued: Vec<Instant>,
 }
 
 impl Relay {
+    /// Whether the node has, or needs, no other servers than it knows.
+    pub(super) fn serves(&self, now: Instant, node: &Node) -> bool {
+        match &node.ice_server {
+            Some(server) => server
+                .username
+                .parse()
+                .ok()
+                .and_then(|number: usize| self.issued.get(number))
+                .is_some_and(|end| now < *end),
+            None => self.ice_lifetime.is_none() || !node.router.is_registered(),
+        }
+    }
+
+    fn ice_servers(&mut self, now: Instant) -> Option<String> {
+        let lifetime = self.ice_lifetime?;
+        let username = self.issued.len().to_string();
+        self.issued.push(now + lifetime);
+        let server = IceServer::new("turn:relay").with_credentials(username, "");
+        Some(RelayMessage::IceServers(IceServers { server, lifetime }).encode())
+    }
+
     /// Sockets that broke.
     pub(super) fn set_up(&mut self, up: bool) -> Vec<(NodeId, SocketId)> {
         self.down = !up;
@@ -123,14 +151,27 @@ impl World {
 
     pub(super) fn relay_step(&mut self, message: ToRelay) {
         let id = match &message {
-            ToRelay::Open(id) | ToRelay::Text(id, _) | ToRelay::Closed(id) => *id,
+            ToRelay::Open(id) | ToRelay::Text(id, _) | ToRelay::Closed(id) | ToRelay::Renew(id) => *id,
         };
         if !self.relay.conns.contains_key(&id) {
             return;
         }
         match message {
             ToRelay::Open(id) => self.relay.switchboard.on_open(id),
-            ToRelay::Text(id, text) => self.relay.switchboard.on_text(id, &text),
+            ToRelay::Text(id, text) => {
+                let mut incoming = Incoming::read(&text);
+                if incoming.registers().is_some() {
+                    incoming = incoming.with_greeting(self.relay.ice_servers(self.now));
+                    self.renew_later(id);
+                }
+                self.relay.switchboard.on_incoming(id, incoming);
+            }
+            ToRelay::Renew(id) => {
+                if let Some(text) = self.relay.ice_servers(self.now) {
+                    self.relay.switchboard.notify(id, text);
+                }
+                self.renew_later(id);
+            }
             ToRelay::Closed(id) => {
                 self.relay.switchboard.on_close(id);
                 self.relay.conns.remove(&id);
@@ -153,6 +194,12 @@ impl World {
                     self.relay.conns.remove(&conn);
                 }
             }
+        }
+    }
+
+    fn renew_later(&mut self, id: ConnId) {
+        if let Some(lifetime) = self.relay.ice_lifetime {
+            self.schedule_at(self.now + lifetime / 2, Happening::Relay(ToRelay::Renew(id)));
         }
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use web_time::Instant;
 
 mod credit;
+mod ice;
 mod identity;
 mod lanes;
 mod silence;
@@ -96,6 +97,10 @@ const ALL: &[Named] = &[
         identity::a_taken_id_gets_nothing_of_a_connection_that_works,
     ),
     ("who_must_be_verified_is", identity::who_must_be_verified_is),
+    (
+        "new_connections_have_the_relays_servers_with_credentials_that_hold",
+        ice::new_connections_have_the_relays_servers_with_credentials_that_hold,
+    ),
     (
         "all_connections_share_one_budget",
         credit::all_connections_share_one_budget,

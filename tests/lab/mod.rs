@@ -63,12 +63,18 @@ impl Lab {
             &[
                 bridge,
                 "link set br0 up",
-                &format!("address add {SERVER_V6}/64 dev br0 nodad"),
+                &format!("address add {SERVER_V6}/128 dev br0 nodad"),
+                "route add 2001:db8::/64 dev br0",
             ],
         );
+        // The sites are elsewhere on the Internet, and not in the servers' own network, which no TURN server relays to.
         for server in SERVERS {
-            ip(&public, &[&format!("address add {server}/24 dev br0")]);
+            ip(&public, &[&format!("address add {server}/32 dev br0")]);
         }
+        ip(
+            &public,
+            &[&format!("route add 203.0.113.0/24 dev br0 src {}", SERVERS[0])],
+        );
         // Somewhere for packets to private addresses to vanish: coturn ends an allocation that it cannot send for.
         let nowhere = "neighbor add 203.0.113.254 lladdr 02:00:00:00:00:fe dev br0";
         ip(&public, &[nowhere, "route add default via 203.0.113.254"]);
@@ -77,12 +83,14 @@ impl Lab {
 
     /// Starts a relay on the public side, and gives its URL.
     pub async fn relay(&mut self) -> String {
-        let relay = Process::spawn_ready(
-            &self.namespace("public"),
-            &[CROSSPEER, "relay", "--host", "::"],
-            RELAY_READY,
-        )
-        .await;
+        self.relay_with("").await
+    }
+
+    /// The same with these options, between spaces.
+    pub async fn relay_with(&mut self, options: &str) -> String {
+        let mut command = vec![CROSSPEER, "relay", "--host", "::"];
+        command.extend(options.split_whitespace());
+        let relay = Process::spawn_ready(&self.namespace("public"), &command, RELAY_READY).await;
         self.servers.push(relay);
         format!("ws://{}:8700", SERVERS[0])
     }
@@ -94,7 +102,11 @@ impl Lab {
 
     /// Starts coturn at [`SERVERS`] and [`SERVER_V6`], port 3478.
     pub async fn turn(&mut self) {
-        let user = format!("--user={TURN_USER}:{TURN_PASSWORD}");
+        self.turn_with(&format!("--user={TURN_USER}:{TURN_PASSWORD}")).await;
+    }
+
+    /// The same with these options, between spaces, for who may use it.
+    pub async fn turn_with(&mut self, users: &str) {
         let files = std::env::temp_dir().join(&self.name);
         let own = |option: &str| format!("--{option}={}.{option}", files.display());
         let listen = SERVERS.map(|server| format!("--listening-ip={server}"));
@@ -110,7 +122,8 @@ impl Lab {
             "--no-tls",
             "--no-dtls",
         ];
-        command.extend(["--log-file=stdout", "--simple-log", &user, &relay, &v6, &database, &pid]);
+        command.extend(["--log-file=stdout", "--simple-log", &relay, &v6, &database, &pid]);
+        command.extend(users.split_whitespace());
         command.extend(listen.iter().map(String::as_str));
         let turn = Process::spawn_ready(&self.namespace("public"), &command, "Total General servers").await;
         self.servers.push(turn);
@@ -168,7 +181,7 @@ impl Lab {
                 &format!("route add default via 192.168.{number}.1"),
             ],
         );
-        router::rules(&router, nat);
+        router::rules(&router, &format!("192.168.{number}.2"), nat);
     }
 
     /// A cable from the namespace's `wan` to the public side.
@@ -254,6 +267,13 @@ impl Site {
     /// Nothing comes through this site's router any more, in or out, until [`Site::mend`].
     pub fn cut(&self) {
         self.nft("table inet cut { chain everything { type filter hook forward priority -300; policy drop; }; }");
+    }
+
+    /// No UDP comes through any more, until [`Site::mend`].
+    pub fn cut_udp(&self) {
+        self.nft(
+            "table inet cut { chain everything { type filter hook forward priority -300; meta l4proto udp drop; }; }",
+        );
     }
 
     /// The end of [`Site::cut`].
@@ -349,6 +369,15 @@ fn run(program: &str, args: &[&str], input: &str) {
     std::io::Write::write_all(&mut child.stdin.take().expect("piped"), input.as_bytes()).expect("it reads its input");
     let ended = child.wait().expect("it ends");
     assert!(ended.success(), "{program} {args:?} failed with this input:\n{input}");
+}
+
+/// A certificate for the servers' address, with its key, in a file of this folder.
+pub fn certificate(folder: &std::path::Path) -> String {
+    let made = rcgen::generate_simple_self_signed(SERVERS.map(String::from).to_vec()).expect("a certificate");
+    let path = folder.join("server.pem");
+    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+    std::fs::write(&path, pem).expect("the file can be written");
+    path.display().to_string()
 }
 
 /// A new empty folder for a test's files.

@@ -113,6 +113,11 @@ export interface Options extends Abortable {
   /** STUN and TURN servers, as `RTCPeerConnection` takes them. Default Google's public STUN server; `[]` uses none. */
   iceServers?: RTCIceServer[] | undefined;
   /**
+   * Whether the relay is asked for its own STUN and TURN servers, which are used beside `iceServers`. A crosspeer relay with
+   * `--turn` or `--turn-url` has some. Default `true`.
+   */
+  relayIceServers?: boolean | undefined;
+  /**
    * Which paths to a peer may be taken, as `RTCPeerConnection` takes it: `relay` are only those through a TURN server, so
    * that the peer does not learn this host's addresses. Default `all`.
    */

@@ -52,6 +52,7 @@ const OPTIONS = {
   requireVerified: of("boolean", "true or false"),
   channels: upTo(0xffff),
   iceServers,
+  relayIceServers: of("boolean", "true or false"),
   iceTransportPolicy,
   gatherTimeout: time,
   connectTimeout: time,

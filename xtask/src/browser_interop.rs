@@ -16,7 +16,15 @@ pub(crate) fn test(counts: &mut Counts) -> Result<()> {
     install_modules()?;
     let tests = root().join("tests/browser");
     let run = Run::new("node").args(["--test", "--test-reporter=tap", "--test-concurrency=2"]);
-    let files = ["matrix", "lifecycle", "backpressure", "identity", "hostile", "sessions"];
+    let files = [
+        "matrix",
+        "lifecycle",
+        "backpressure",
+        "identity",
+        "hostile",
+        "sessions",
+        "turn",
+    ];
     let run = run.args(files.map(|file| tests.join(format!("interop/{file}.test.mjs"))));
     run.env("CARGO_TARGET_DIR", target())
         .env("CROSSPEER_PACKAGE", package)

@@ -6,13 +6,16 @@ mod stun;
 
 use crate::args::DoctorArgs;
 use crate::failure::{Exit, Failure, Result};
+use crate::net;
 use crate::output::Output;
-use crosspeer::IceServer;
+use crosspeer::{Error, IceServer};
+use crosspeer_native::{Config, dial_turn};
 use nat::{NatMapping, StunResult};
 use relay::RelayReport;
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use stun::Wire;
 use tokio::time::timeout;
 
 /// Those of ProxyStore 1.1's `check-nat`: different operators, so different addresses.
@@ -30,17 +33,26 @@ type TurnResult = (String, Result<SocketAddr, String>);
 /// server or a TURN server that was named.
 pub(crate) async fn run(args: DoctorArgs, output: &Output) -> Result<()> {
     let addresses = addresses(output);
-    let (relay, stun, turn) = tokio::join!(
-        check_relay(&args),
+    let config = net::relay_config(&args.tls)?;
+    let ((relay, turn), stun) = tokio::join!(
+        async {
+            let relay = check_relay(&args).await;
+            let given = relay.as_ref().and_then(|report| report.servers.clone());
+            let servers = given.into_iter().chain(args.turn.servers()).collect();
+            (relay, check_turn(servers, &config, args.timeout).await)
+        },
         check_stun(&args.stun, args.timeout),
-        check_turn(args.turn.servers(), args.timeout)
     );
     let relay_ok = relay.is_none_or(|report| report_relay(args.relay.as_deref(), &report, output));
     let mapping = report_stun(&stun, output);
     let turn_ok = report_turn(&turn, output);
     let stun_ok = args.stun.is_empty() || stun.iter().all(|result| result.answer.is_ok());
-    let relayed = turn.iter().any(|(_, answer)| answer.is_ok());
-    advise(&args, addresses, &stun, mapping, relayed, output);
+    advise(&args, addresses, &stun, mapping, &turn, output);
+    // Of the relay's own servers one way is enough; those that were named are all asked for.
+    let named: Vec<_> = args.turn.turn.iter().collect();
+    let is_named = |(url, _): &&TurnResult| named.contains(&url);
+    let named_ok = turn.iter().filter(is_named).all(|(_, answer)| answer.is_ok());
+    let turn_ok = named_ok && (turn_ok || turn.iter().any(|(_, answer)| answer.is_ok()));
     match (relay_ok, stun_ok && turn_ok) {
         (false, _) => Err(Failure::new(Exit::Relay, "the relay is not usable; see above")),
         (_, false) => Err(Failure::new(
@@ -98,14 +110,18 @@ async fn check_stun(urls: &[String], time: Duration) -> Vec<StunResult> {
     nat::ask(servers, time).await
 }
 
-async fn check_turn(servers: Vec<IceServer>, time: Duration) -> Vec<TurnResult> {
-    let checks: Vec<_> = servers
-        .into_iter()
-        .map(|server| {
+async fn check_turn(servers: Vec<IceServer>, config: &Config, time: Duration) -> Vec<TurnResult> {
+    let turn = |url: &String| !url.starts_with("stun");
+    let each = servers.into_iter().flat_map(|mut server| {
+        let urls = std::mem::take(&mut server.urls).into_iter().filter(turn);
+        urls.map(move |url| (url, server.clone())).collect::<Vec<_>>()
+    });
+    let checks: Vec<_> = each
+        .map(|(url, server)| {
+            let config = config.clone();
             tokio::spawn(async move {
-                let url = server.urls.concat();
-                let answer = match resolve(&url, time).await {
-                    Ok(address) => stun::allocate(address, &server.username, &server.credential, time).await,
+                let answer = match wire(&url, &config, time).await {
+                    Ok(wire) => stun::allocate(wire, &server.username, &server.credential, time).await,
                     Err(error) => Err(error),
                 };
                 (url, answer)
@@ -117,6 +133,29 @@ async fn check_turn(servers: Vec<IceServer>, time: Duration) -> Vec<TurnResult> 
         results.extend(check.await);
     }
     results
+}
+
+/// The way to a TURN server that its URL names.
+async fn wire(url: &str, config: &Config, time: Duration) -> Result<Wire, String> {
+    if transport(url) == "UDP" {
+        let address = resolve(url, time).await?;
+        return Ok(Wire::Udp(stun::bind_for(address).await?, address));
+    }
+    match timeout(time, dial_turn(url, config)).await {
+        Ok(Ok(stream)) => Ok(Wire::Stream(Box::new(stream))),
+        Ok(Err(Error::Platform(reason))) => Err(reason),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no connection within {time:?}: is its port blocked?")),
+    }
+}
+
+/// By what a TURN server of this URL is reached.
+fn transport(url: &str) -> &'static str {
+    match url {
+        url if url.starts_with("turns:") => "TLS",
+        url if url.contains("transport=tcp") => "TCP",
+        _ => "UDP",
+    }
 }
 
 /// An IPv4 address if there is one, as ProxyStore's.
@@ -189,11 +228,11 @@ fn report_turn(results: &[TurnResult], output: &Output) -> bool {
     for (url, answer) in results {
         match answer {
             Ok(relayed) => output.event(
-                json!({"type": "turn", "url": url, "ok": true, "relayed": relayed}),
+                json!({"type": "turn", "url": url, "transport": transport(url), "ok": true, "relayed": relayed}),
                 format_args!("TURN      {url} relays at {relayed}"),
             ),
             Err(error) => output.event(
-                json!({"type": "turn", "url": url, "ok": false, "error": error}),
+                json!({"type": "turn", "url": url, "transport": transport(url), "ok": false, "error": error}),
                 format_args!("TURN      {url}: FAILED, {error}"),
             ),
         }
@@ -206,9 +245,14 @@ fn advise(
     addresses: usize,
     stun: &[StunResult],
     mapping: Option<NatMapping>,
-    relayed: bool,
+    turn: &[TurnResult],
     output: &Output,
 ) {
+    let relayed = turn.iter().any(|(_, answer)| answer.is_ok());
+    let by = |what| {
+        turn.iter()
+            .any(|(url, answer)| answer.is_ok() && transport(url) == what)
+    };
     let mut advice = Vec::new();
     if addresses == 0 {
         advice.push(
@@ -219,6 +263,10 @@ fn advise(
         advice.push("name a relay (--relay URL) to check it");
     }
     match mapping {
+        _ if relayed && !by("UDP") => advice.push(match by("TCP") {
+            true => "this network lets no UDP through, but TCP: peers are reached through the TURN server by TCP",
+            false => "this network lets no UDP through, but TLS: peers are reached through the TURN server by TLS",
+        }),
         Some(NatMapping::AddressDependent) if relayed => advice.push("peers will be reached through the TURN server"),
         Some(mapping) => advice.push(mapping.advice()),
         None if stun.iter().all(|result| result.answer.is_err()) => advice.push(

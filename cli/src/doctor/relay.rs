@@ -2,6 +2,7 @@
 
 use crate::args::RelayTlsArgs;
 use crate::net;
+use crosspeer::IceServer;
 use crosspeer_native::Route;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +22,8 @@ pub(super) struct RelayReport {
     pub(super) healthy: Option<bool>,
     /// The time for WebSocket and registration.
     pub(super) registered: Option<Duration>,
+    /// The STUN and TURN servers that it gives its clients.
+    pub(super) servers: Option<IceServer>,
     /// What failed, and what to do.
     pub(super) error: Option<String>,
 }
@@ -42,7 +45,7 @@ async fn run(url: &str, tls: &RelayTlsArgs, time: Duration, report: &mut RelayRe
         None => direct(&route, time, report).await?,
     }
     let started = Instant::now();
-    net::register(url, config, time)
+    report.servers = net::register(url, config, time)
         .await
         .map_err(|failure| failure.to_string())?;
     report.registered = Some(started.elapsed());

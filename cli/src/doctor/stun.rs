@@ -13,11 +13,14 @@ use rtc_stun::message::{
 use rtc_stun::xoraddr::XorMappedAddress;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 /// UDP loses packets: an unanswered request is sent again after this long (RFC 5389's first RTO).
 const RETRANSMIT: Duration = Duration::from_millis(500);
+/// Bytes of a message's header.
+const HEADER: usize = 20;
 /// REQUESTED-TRANSPORT's only value: UDP, protocol number 17 (RFC 5766 §14.7).
 const TRANSPORT_UDP: [u8; 4] = [17, 0, 0, 0];
 const ALLOCATE_REQUEST: MessageType = MessageType {
@@ -39,12 +42,12 @@ pub(super) struct Binding {
 
 /// `stun:host:port`, `turn:host?transport=udp`, `host:port` → host and port (3478 if none).
 pub(super) fn parse_url(url: &str) -> Result<(String, u16), String> {
-    if url.starts_with("stuns:") || url.starts_with("turns:") || url.contains("transport=tcp") {
-        return Err("only UDP can be checked (and used)".into());
+    if url.starts_with("stuns:") {
+        return Err("STUN is used over UDP only".into());
     }
     let rest = url
         .split_once(':')
-        .filter(|(scheme, _)| ["stun", "turn"].contains(scheme));
+        .filter(|(scheme, _)| ["stun", "turn", "turns"].contains(scheme));
     let rest = rest.map_or(url, |(_, rest)| rest);
     let address = rest.split('?').next().unwrap_or(rest);
     let bare_v6 = address.parse::<std::net::Ipv6Addr>().is_ok();
@@ -77,15 +80,47 @@ pub(super) async fn bindings(
         .collect()
 }
 
+/// The way to a TURN server.
+pub(super) enum Wire {
+    Udp(UdpSocket, SocketAddr),
+    Stream(Box<dyn Stream>),
+}
+
+/// TCP, or TLS.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Wire {
+    async fn ask(&mut self, request: Message, time: Duration) -> Result<Message, String> {
+        match self {
+            Self::Udp(socket, server) => exchange_one(socket, *server, request, time).await,
+            Self::Stream(stream) => {
+                let asked = async {
+                    stream.write_all(&request.raw).await?;
+                    let mut bytes = vec![0; HEADER];
+                    stream.read_exact(&mut bytes).await?;
+                    let length = usize::from(u16::from_be_bytes([bytes[2], bytes[3]]));
+                    bytes.resize(HEADER + length, 0);
+                    stream.read_exact(&mut bytes[HEADER..]).await?;
+                    Ok::<_, std::io::Error>(bytes)
+                };
+                let bytes = match timeout_at(Instant::now() + time, asked).await {
+                    Ok(answered) => answered.map_err(|error| error.to_string())?,
+                    Err(_) => return Err(format!("no answer within {time:?}")),
+                };
+                let mut message = Message::new();
+                let read = message.unmarshal_binary(&bytes);
+                read.map(|()| message)
+                    .map_err(|_| "what answers there is not a TURN server".into())
+            }
+        }
+    }
+}
+
 /// Asks for a relayed address, and gives it back at once.
-pub(super) async fn allocate(
-    server: SocketAddr,
-    user: &str,
-    password: &str,
-    time: Duration,
-) -> Result<SocketAddr, String> {
-    let socket = bind_for(server).await?;
-    let answer = exchange_one(&socket, server, request(ALLOCATE_REQUEST), time).await?;
+pub(super) async fn allocate(mut wire: Wire, user: &str, password: &str, time: Duration) -> Result<SocketAddr, String> {
+    let answer = wire.ask(request(ALLOCATE_REQUEST), time).await?;
     let (Ok(realm), Ok(nonce)) = (answer.get(ATTR_REALM), answer.get(ATTR_NONCE)) else {
         return match address(&answer, ATTR_XOR_RELAYED_ADDRESS) {
             Some(relayed) => Ok(relayed), // a server that wants no credentials
@@ -95,7 +130,7 @@ pub(super) async fn allocate(
     let sign = |request: &mut Message| sign(request, user, password, &realm, &nonce);
     let mut signed = request(ALLOCATE_REQUEST);
     sign(&mut signed)?;
-    let answer = exchange_one(&socket, server, signed, time).await?;
+    let answer = wire.ask(signed, time).await?;
     if answer.typ.class == CLASS_ERROR_RESPONSE {
         return Err(error_text(&answer));
     }
@@ -103,7 +138,7 @@ pub(super) async fn allocate(
     let mut release = request(REFRESH_REQUEST);
     release.add(ATTR_LIFETIME, &[0; 4]);
     sign(&mut release)?;
-    let _ = socket.send_to(&release.raw, server).await;
+    let _ = wire.ask(release, time).await;
     Ok(relayed)
 }
 
@@ -261,7 +296,7 @@ mod tests {
         ] {
             assert_eq!(parse_url(url), Ok((host.to_owned(), port)), "{url}");
         }
-        for url in ["stun:", "stun:host:port", "turns:host", "turn:host?transport=tcp"] {
+        for url in ["stun:", "stun:host:port", "stuns:host"] {
             assert!(parse_url(url).is_err(), "{url}");
         }
     }
@@ -302,11 +337,12 @@ mod tests {
         let server = socket.local_addr().unwrap();
         tokio::spawn(turn_server(socket, key));
         let time = Duration::from_secs(10);
+        let wire = async || Wire::Udp(bind_for(server).await.unwrap(), server);
         assert_eq!(
-            allocate(server, "user", "secret", time).await,
+            allocate(wire().await, "user", "secret", time).await,
             Ok(([192, 0, 2, 7], 5000).into())
         );
-        let refused = allocate(server, "user", "wrong", time).await.unwrap_err();
+        let refused = allocate(wire().await, "user", "wrong", time).await.unwrap_err();
         assert!(refused.contains("password is wrong"), "{refused}");
     }
 }

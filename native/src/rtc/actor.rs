@@ -1,15 +1,17 @@
 //! The task that owns one engine connection, from its set-up to its end.
 
+mod gathering;
+
 use super::certificate::Certificate;
 use super::channel::{Credit, Reader, Reports, Write, Writer};
 use super::gate::Gate;
-use super::observer::{News, Observer, Outcome};
+use super::observer::{News, Outcome};
 use super::path;
 use super::quic::{Entry, Quic};
-use super::runtime::TunedRuntime;
 use super::setup;
 use super::share::Share;
-use crosspeer::platform::{Broken, Receiver, RtcCommand, RtcEvent, SdpType, SessionDescription};
+use super::tunnel::Tunnels;
+use crosspeer::platform::{Broken, Receiver, RtcCommand, RtcEvent, SdpType};
 use crosspeer::{Config, Stage};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
@@ -52,6 +54,10 @@ pub(super) struct Actor {
     stage: Stage,
     /// Until when a description waits for its candidates.
     gathering: Option<(SdpType, Instant)>,
+    /// TURN servers that are reached by TCP and TLS.
+    tunnels: Option<Arc<Tunnels>>,
+    /// Whether they have been given more time.
+    patient: bool,
     /// Candidates that came before the description they belong to.
     early: Vec<RTCIceCandidateInit>,
     /// Whether the peer was reported as silent.
@@ -86,6 +92,8 @@ impl Actor {
             engine: None,
             stage: Stage::Candidates,
             gathering: None,
+            tunnels: None,
+            patient: false,
             early: Vec::new(),
             silent: false,
             channels: Vec::new(),
@@ -134,7 +142,7 @@ impl Actor {
                     self.fail("of all connections it has the most that is not read yet, and together that is too much".into())
                 }
                 () = sleep_until(deadline) => {
-                    self.describe().await;
+                    self.describe_in_time().await;
                     Continue(())
                 }
             };
@@ -234,25 +242,6 @@ impl Actor {
         self.gate.open();
         self.reports.pace.hurry_for(self.config.connect_timeout);
         Ok(())
-    }
-
-    /// The offerer gathers, then the answerer: each gets half of the time.
-    fn gather_until(&self) -> Instant {
-        Instant::now() + self.config.gather_timeout / 2
-    }
-
-    async fn open_engine(&mut self) -> Result<Arc<dyn PeerConnection>> {
-        let runtime = TunedRuntime {
-            pace: Arc::clone(&self.reports.pace),
-            gate: Arc::clone(&self.gate),
-            mux: self.quic.mux(),
-            share: self.share,
-            resolve_until: Instant::now() + self.config.gather_timeout * 3 / 8,
-        };
-        let observer = Observer(self.reports.news.clone());
-        let engine = setup::engine(&self.config, self.certificate.as_ref(), observer, runtime).await?;
-        self.engine = Some(Arc::clone(&engine));
-        Ok(engine)
     }
 
     async fn apply(&mut self, engine: &Arc<dyn PeerConnection>, remote: Result<RTCSessionDescription>) -> Result<()> {
@@ -369,6 +358,7 @@ impl Actor {
         let Some(engine) = &self.engine else { return };
         let pair = path::pair(engine).await;
         let round_trip = path::round_trip(engine, self.reports.pace.now()).await;
+        self.tell_path(pair.as_ref());
         let (credit, reports) = (Arc::clone(&self.credit), self.reports.clone());
         self.quic.begin(pair, round_trip, credit, reports);
     }
@@ -402,12 +392,16 @@ impl Actor {
             RTCPeerConnectionState::Connected if self.stage == Stage::Dtls => {
                 self.stage = Stage::Channels;
                 self.quic.give_up();
-                let round_trip = match &self.engine {
-                    Some(engine) => path::round_trip(engine, self.reports.pace.now()).await,
-                    None => None,
+                let (pair, round_trip) = match &self.engine {
+                    Some(engine) => (
+                        path::pair(engine).await,
+                        path::round_trip(engine, self.reports.pace.now()).await,
+                    ),
+                    None => (None, None),
                 };
                 let to = self.to;
-                tracing::debug!(?to, ?round_trip, "connected");
+                tracing::debug!(?to, ?round_trip, ?pair, "connected");
+                self.tell_path(pair.as_ref());
                 let _ = self.writes.send(Write::Connected { to, round_trip });
                 self.reports.pace.hasten_acknowledgements();
                 self.reports.event(RtcEvent::Progress(Stage::Channels));
@@ -422,27 +416,12 @@ impl Actor {
         }
     }
 
-    /// Reports the local description with the candidates there are.
-    async fn describe(&mut self) {
-        let Some((sdp_type, _)) = self.gathering.take() else {
-            return;
-        };
-        let Some(engine) = &self.engine else {
-            return;
-        };
-        if let Some(description) = engine.local_description().await {
-            self.reports.event(RtcEvent::LocalDescription(SessionDescription {
-                sdp_type,
-                sdp: setup::without_repeated_candidates(&description.sdp),
-            }));
-        }
-    }
-
     fn broken(&mut self, what: Broken) -> ControlFlow<()> {
         self.fail(what.reason(self.stage).into())
     }
 
     fn fail(&mut self, reason: String) -> ControlFlow<()> {
+        self.tell_failures();
         let stage = self.stage;
         self.reports.event(RtcEvent::Failed { stage, reason });
         Break(())

@@ -3,8 +3,8 @@
 //! [`NativeRtc`] is the handle; an `actor` task owns the engine's connection and turns its news into
 //! [`RtcEvent`](crosspeer::platform::RtcEvent)s. Frames go around it: `channel` reads and writes them.
 //! What the engine needs so that it is fast and never stalls is in `setup` (settings), `runtime` (socket buffers),
-//! `pace` (when it looks again, and its clock), `gate` (what it must not hear yet) and `progress` (whether data still
-//! gets through). Where both peers want it, `quic` carries the frames instead, over the engine's sockets, which `mux`
+//! `pace` (when it looks again, and its clock), `gate` (what it must not hear yet), `progress` (whether data still
+//! gets through) and `tunnel` (TURN over TCP and TLS). Where both peers want it, `quic` carries the frames instead, over the engine's sockets, which `mux`
 //! shares between the two.
 
 mod actor;
@@ -25,6 +25,7 @@ mod setup;
 mod share;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use crate::running::OneRunning;
 use actor::Actor;
@@ -39,6 +40,7 @@ use quic::Entry;
 use share::Share;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+pub(crate) use tunnel::dial;
 
 /// One peer connection. Dropping it ends it.
 #[derive(Debug)]

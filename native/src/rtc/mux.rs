@@ -32,6 +32,8 @@ pub(super) struct Mux {
     over: AtomicBool,
     holding: AtomicBool,
     held: Mutex<VecDeque<Held>>,
+    /// STUN and TURN servers, whose datagrams are the engine's.
+    servers: Mutex<Vec<SocketAddr>>,
     /// The socket that QUIC reads, counted from 1; 0 for none.
     reader: AtomicUsize,
     /// What the engine has read of QUIC.
@@ -80,6 +82,19 @@ impl Mux {
         sockets.push(Arc::clone(&shared));
         let mux = Arc::clone(self);
         Ok(Arc::new(EngineSide { shared, mux }))
+    }
+
+    /// What comes from these servers is not QUIC's, whatever it looks like.
+    pub(super) fn know_servers(&self, servers: &[SocketAddr]) {
+        lock(&self.servers).extend(servers);
+    }
+
+    /// Whose a datagram is that has come from there.
+    fn sort(&self, datagram: &[u8], from: SocketAddr) -> Owner {
+        match sort(datagram, false) {
+            Owner::Quic => sort(datagram, lock(&self.servers).contains(&from)),
+            owner => owner,
+        }
     }
 
     /// Both sides want QUIC: it may come from now on, and DTLS waits.
@@ -193,7 +208,7 @@ impl EngineSide {
         batches.all(|(buf, meta)| {
             let mut datagrams = buf[..meta.len].chunks(meta.stride.max(1));
             datagrams.all(|datagram| {
-                let owner = sort(datagram, false);
+                let owner = self.mux.sort(datagram, meta.addr);
                 self.mux.notice(owner);
                 owner != Owner::Quic
             })
@@ -204,7 +219,7 @@ impl EngineSide {
     fn part(&self, bufs: &[IoSliceMut<'_>], meta: &[RecvMeta]) {
         for (buf, meta) in bufs.iter().zip(meta) {
             for datagram in buf[..meta.len].chunks(meta.stride.max(1)) {
-                match sort(datagram, false) {
+                match self.mux.sort(datagram, meta.addr) {
                     Owner::Quic if self.mux.over.load(Acquire) => {}
                     Owner::Quic => keep(&self.mux.kept, datagram, *meta),
                     _ => keep(&self.shared.kept, datagram, *meta),
@@ -359,7 +374,7 @@ impl Path {
             return Poll::Ready(Ok(()));
         }
         for datagram in batch.chunks(meta.stride.max(1)) {
-            match sort(datagram, false) {
+            match self.mux.sort(datagram, meta.addr) {
                 Owner::Quic if meta.addr == self.remote => take(datagram, datagram.len(), meta.ecn),
                 Owner::Quic => {}
                 owner => {

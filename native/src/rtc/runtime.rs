@@ -4,6 +4,8 @@ use super::gate::{Gate, GatedSocket};
 use super::mux::{Mux, set_fragments};
 use super::pace::Pace;
 use super::share::{MIN_WINDOW, Share};
+use super::tunnel::Tunnels;
+use std::borrow::Cow;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
@@ -35,6 +37,7 @@ pub(super) struct TunedRuntime {
     pub(super) gate: Arc<Gate>,
     /// Where QUIC may be wanted.
     pub(super) mux: Option<Arc<Mux>>,
+    pub(super) tunnels: Arc<Tunnels>,
     pub(super) share: Share,
     /// The driver does nothing else during a look-up, so all of them together end by then.
     pub(super) resolve_until: Instant,
@@ -56,6 +59,8 @@ impl Runtime for TunedRuntime {
         if let Some(mux) = &self.mux {
             socket = mux.share(socket, same)?;
         }
+        // What goes through them is TURN's alone, and nothing that QUIC and the engine would have to part.
+        let socket = self.tunnels.share(socket);
         Ok(Arc::new(GatedSocket::new(
             socket,
             Arc::clone(&self.gate),
@@ -74,13 +79,22 @@ impl Runtime for TunedRuntime {
 
     fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
         Box::pin(async move {
-            match tokio::time::timeout_at(self.resolve_until, tokio::net::lookup_host(host)).await {
+            if let Some(address) = self.tunnels.resolve(host) {
+                return Ok(vec![address]);
+            }
+            let name = bracketed(host);
+            let found = match tokio::time::timeout_at(self.resolve_until, tokio::net::lookup_host(&*name)).await {
                 Ok(found) => found.map(Iterator::collect),
                 Err(_) => Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the name look-up took too long",
                 )),
+            };
+            self.tunnels.found(host, &found);
+            if let (Some(mux), Ok(servers)) = (&self.mux, &found) {
+                mux.know_servers(servers);
             }
+            found
         })
     }
 
@@ -106,6 +120,14 @@ impl Runtime for TunedRuntime {
 
     fn name(&self) -> &'static str {
         "crosspeer"
+    }
+}
+
+/// The engine asks for a TURN server's IPv6 address and port without brackets.
+fn bracketed(host: &str) -> Cow<'_, str> {
+    match host.rsplit_once(':') {
+        Some((v6, port)) if v6.contains(':') && !v6.starts_with('[') => format!("[{v6}]:{port}").into(),
+        _ => host.into(),
     }
 }
 

@@ -2,17 +2,19 @@
 
 mod relayed;
 
-use super::addresses::addresses;
 use super::certificate::Certificate;
 use super::observer::Observer;
 use super::pace::ACK_DELAY;
 use super::runtime::{TunedRuntime, largest_window};
 use super::share::Share;
+use super::tunnel::{self, Tunnels};
 use crosspeer::chunk::{HEADER_BYTES, MAX_CHUNK_BYTES};
-use crosspeer::{Config, IceServer, IceTransportPolicy};
+use crosspeer::{Config, IceServer, IceTransportPolicy, Path};
 use relayed::RelayedRuntime;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
+use rtc::peer_connection::transport::{RTCIceCandidatePair, RTCIceCandidateType};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use webrtc::peer_connection::{
@@ -36,24 +38,27 @@ pub(super) async fn engine(
     certificate: Option<&Certificate>,
     observer: Observer,
     runtime: TunedRuntime,
+    sockets: Vec<SocketAddr>,
 ) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
     let share = runtime.share;
+    let configuration = configuration(config, certificate, &runtime.tunnels);
     let runtime: Arc<dyn Runtime> = match may_be_relayed(config) {
         true => Arc::new(RelayedRuntime::new(runtime)),
         false => Arc::new(runtime),
     };
     let built = PeerConnectionBuilder::new()
-        .with_configuration(configuration(config, certificate))
+        .with_configuration(configuration)
         .with_setting_engine(settings(config, share))
         .with_handler(Arc::new(observer))
         .with_runtime(runtime)
-        .with_udp_addrs(addresses())
+        .with_udp_addrs(sockets)
         .build();
     // Boxed: the engine's constructor is a large future.
     Ok(Arc::new(Box::pin(built).await?))
 }
 
-fn configuration(config: &Config, certificate: Option<&Certificate>) -> RTCConfiguration {
+fn configuration(config: &Config, certificate: Option<&Certificate>, tunnels: &Tunnels) -> RTCConfiguration {
+    let supported = |server| supported(server, tunnels);
     let servers = config.ice_servers.iter().filter_map(supported).collect();
     let policy = match config.ice_transport_policy {
         IceTransportPolicy::Relay => RTCIceTransportPolicy::Relay,
@@ -104,8 +109,10 @@ fn keepalive(config: &Config) -> Duration {
 }
 
 /// The server with those of its URLs that the engine can use.
-fn supported(server: &IceServer) -> Option<RTCIceServer> {
-    let urls: Vec<String> = server.urls.iter().filter(|url| is_supported(url)).cloned().collect();
+fn supported(server: &IceServer, tunnels: &Tunnels) -> Option<RTCIceServer> {
+    let mut urls = tunnel::known(tunnels, server);
+    let others = server.urls.iter().filter(|url| !tunnel::is_server(url));
+    urls.extend(others.filter(|url| is_supported(url)).cloned());
     (!urls.is_empty()).then(|| RTCIceServer {
         urls,
         username: server.username.clone(),
@@ -117,7 +124,7 @@ fn supported(server: &IceServer) -> Option<RTCIceServer> {
 pub(super) fn may_be_relayed(config: &Config) -> bool {
     let is_turn = |url: &String| {
         let lower = url.to_ascii_lowercase();
-        lower.starts_with("turn:") && !lower.contains("transport=tcp")
+        lower.starts_with("turn:") && !lower.contains("transport=tcp") || tunnel::is_server(url)
     };
     config.ice_servers.iter().any(|server| server.urls.iter().any(is_turn))
 }
@@ -129,7 +136,7 @@ fn is_supported(url: &str) -> bool {
     if lower.starts_with("turns:") || lower.starts_with("stuns:") || lower.contains("transport=tcp") {
         tracing::warn!(
             url,
-            "skipped: STUN and TURN work over UDP only here; give a `turn:…?transport=udp` URL"
+            "skipped: STUN works over UDP only here, and TURN over UDP, TCP and TLS"
         );
         return false;
     }
@@ -138,6 +145,15 @@ fn is_supported(url: &str) -> bool {
         return false;
     }
     true
+}
+
+/// How a pair of addresses leads to the peer.
+pub(super) fn path(pair: &RTCIceCandidatePair) -> Path {
+    let relayed = [pair.local(), pair.remote()].map(|candidate| candidate.typ == RTCIceCandidateType::Relay);
+    match relayed.contains(&true) {
+        true => Path::Relayed,
+        false => Path::Direct,
+    }
 }
 
 /// The engine makes a buffer for the largest frame that both sides take. A peer of our own kind, as a prompt one is,
@@ -162,20 +178,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turn_over_tcp_and_malformed_urls_are_skipped() {
+    fn what_cannot_be_used_is_skipped() {
         let mut server = IceServer::new("stun:stun.example:3478");
         for url in [
             "turn:turn.example?transport=udp",
             "turn:turn.example?transport=tcp",
             "turns:turn.example",
+            "turns:[2001:db8::1]:443?transport=tcp",
+            "turns:turn.example?transport=udp",
+            "stuns:stun.example",
             "http://x",
             "",
         ] {
             server.urls.push(url.into());
         }
-        let kept = supported(&server).unwrap();
-        assert_eq!(kept.urls, ["stun:stun.example:3478", "turn:turn.example?transport=udp"]);
-        assert!(supported(&IceServer::new("stun")).is_none());
+        let config = Config::default().with_ice_servers([server.clone()]);
+        let tunnels = Tunnels::new(&config, &[]);
+        let kept = supported(&server, &tunnels).unwrap();
+        assert_eq!(
+            kept.urls,
+            [
+                "turn:0.turn.invalid:9?transport=udp",
+                "turn:1.turn.invalid:9?transport=udp",
+                "turn:2.turn.invalid:9?transport=udp",
+                "stun:stun.example:3478",
+                "turn:turn.example?transport=udp"
+            ]
+        );
+        assert!(supported(&IceServer::new("stun"), &tunnels).is_none());
+        assert!(may_be_relayed(
+            &Config::default().with_ice_servers([IceServer::new("turns:turn.example")])
+        ));
     }
 
     #[test]

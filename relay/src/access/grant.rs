@@ -60,7 +60,6 @@ impl Grant {
     }
 
     /// Whether TURN may be used.
-    #[allow(dead_code)] // asked by the TURN server
     pub(crate) fn may_turn(&self) -> bool {
         self.claims.turn.unwrap_or(true)
     }

@@ -19,7 +19,7 @@ impl Hub {
     /// Takes a text frame; returns when its sender may be heard again. `Err`: it sends more than it may, and this is the
     /// close reason.
     pub(crate) async fn on_text(&self, conn: ConnId, text: &str, places: &Places) -> Result<(), &'static str> {
-        let incoming = Incoming::read(text); // the longest part of it, so not under the lock
+        let mut incoming = Incoming::read(text); // the longest part of it, so not under the lock
         let kind = incoming.registers().map_or(Kind::Message, |_| Kind::Registration);
         for seat in [&places.address, &places.token].into_iter().flatten() {
             seat.spend(kind, text.len()).await?;
@@ -35,6 +35,9 @@ impl Hub {
                 }
             },
         };
+        if let Some(uuid) = incoming.registers() {
+            incoming = incoming.with_greeting(self.servers(conn, uuid));
+        }
         let mut rest = self.tell(|inner| match &claimed {
             Some(claimed) if !claimed.confirm() => {} // another node has it, and the client is closed
             _ if inner.allows(conn, incoming.peer()) => inner.board.on_incoming(conn, incoming),

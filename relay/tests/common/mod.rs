@@ -102,6 +102,11 @@ impl Server {
         Client::at(self.address).await
     }
 
+    /// The same by another path and query.
+    pub async fn connect_to(&self, path: &str) -> Client {
+        Client::by(self.address, path).await
+    }
+
     /// A client that has registered.
     pub async fn client(&self, n: u8) -> Client {
         let mut client = self.connect().await;
@@ -123,8 +128,13 @@ pub struct Client<S = TcpStream> {
 impl Client {
     /// One that has not registered.
     pub async fn at(address: SocketAddr) -> Self {
+        Self::by(address, "/").await
+    }
+
+    /// The same by another path and query.
+    pub async fn by(address: SocketAddr, path: &str) -> Self {
         let stream = TcpStream::connect(address).await.expect("connects");
-        let (socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/"), stream)
+        let (socket, _) = tokio_tungstenite::client_async(format!("ws://{address}{path}"), stream)
             .await
             .expect("opens");
         Self { socket }

@@ -2,7 +2,7 @@
 //! with `LANE_` ([`control`](crate::wire::control)). A lane's number is not used again.
 
 use super::super::{Context, Link, Phase};
-use super::{MAX_FAILURES, PAUSE};
+use super::{MAX_FAILURES, PAUSE, THROUGH_RELAY};
 use crate::chunk::{Frame, Header, Kind};
 use crate::config::MAX_LANES;
 use crate::description::{self, Words};
@@ -109,6 +109,12 @@ impl Link {
     /// Whether an event of this lane is about its own set-up, not the link's.
     pub(in crate::link) fn is_further(&self, at: usize) -> bool {
         self.lanes.all[at].number > 0
+    }
+
+    /// Whether this lane is, or may become, what the connection goes over alone: the first one, or one made through the relay.
+    pub(in crate::link) fn is_main(&self, at: usize) -> bool {
+        let number = self.lanes.all[at].number;
+        number == 0 || number & THROUGH_RELAY != 0
     }
 
     /// The engine has described a further lane: the peer is told over those that are open.

@@ -233,3 +233,28 @@ proptest! {
         let _ = RelayMessage::decode(&chars.into_iter().collect::<String>());
     }
 }
+
+#[test]
+fn ice_servers_are_one_line_of_flat_json() {
+    let mut server = crate::IceServer::new("turn:h:1?transport=udp").with_credentials("1:me", "p\u{e9}/+=");
+    server.urls.push("turns:h:1?transport=tcp".into());
+    let message = RelayMessage::IceServers(IceServers {
+        server,
+        lifetime: Duration::from_secs(3600),
+    });
+    let text = message.encode();
+    assert_eq!(
+        text,
+        r#"{"urls": "turn:h:1?transport=udp turns:h:1?transport=tcp", "username": "1:me", "credential": "p\u00e9/+=", "lifetime": 3600, "message_type": "ice_servers"}"#
+    );
+    assert_eq!(RelayMessage::decode(&text), Ok(message));
+    for (part, other) in [
+        ("3600", "-1"),
+        ("3600", "\"x\""),
+        ("3600", "1.5"),
+        ("urls", "url"),
+        ("1:me", &"x".repeat(9999)),
+    ] {
+        assert!(RelayMessage::decode(&text.replace(part, other)).is_err(), "{other}");
+    }
+}

@@ -594,3 +594,79 @@ fn whoever_asks_for_tokens_is_refused_for_good_only_twice_in_a_row() {
     let mut world = World::lost();
     assert!(matches!(world.closed(S1, Some(4002), "expired")[..], [Refused(_)]));
 }
+
+#[test]
+fn a_second_socket_brings_servers_and_stands_for_nothing_yet() {
+    let mut world = renewing();
+    world.event(S1, SocketEvent::Open);
+    let (server, text) = ice_servers("new", 60);
+    assert_eq!(world.event(S1, text), [UplinkOutput::IceServers(Some(server))]);
+    assert!(world.uplink.is_registered());
+    assert_eq!(world.event(S1, SocketEvent::Text(SUCCESS.into())), [Registered]);
+}
+
+fn ice_servers(username: &str, seconds: u64) -> (IceServer, SocketEvent) {
+    let server = IceServer::new("turn:relay.example:8700").with_credentials(username, "secret");
+    let message = IceServers {
+        server: server.clone(),
+        lifetime: Duration::from_secs(seconds),
+    };
+    (server, SocketEvent::Text(RelayMessage::IceServers(message).encode()))
+}
+
+#[test]
+fn servers_are_known_before_the_registration_renewed_and_dropped_when_their_credentials_end() {
+    let mut world = World::started();
+    let (server, text) = ice_servers("one", 60);
+    world.uplink.on_event(world.now, S0, SocketEvent::Open);
+    assert_eq!(
+        world.event(S0, text).last(),
+        Some(&UplinkOutput::IceServers(Some(server)))
+    );
+    assert_eq!(world.event(S0, SocketEvent::Text(SUCCESS.into())), [Registered]);
+    let ends = world.uplink.next_deadline().unwrap();
+    assert_eq!(ends, world.now + Duration::from_secs(60));
+
+    world.now += Duration::from_secs(30);
+    let (server, text) = ice_servers("two", 60);
+    assert_eq!(world.event(S0, text), [UplinkOutput::IceServers(Some(server))]);
+    world.uplink.on_timeout(ends);
+    assert_eq!(world.outputs(), [], "the first ones have been replaced");
+    assert_eq!(world.at_deadline(), [UplinkOutput::IceServers(None)]);
+    assert_eq!(world.uplink.next_deadline(), None);
+}
+
+#[test]
+fn servers_outlive_a_lost_relay_and_end_with_the_uplink() {
+    let mut world = World::registered();
+    world.event(S0, ice_servers("one", 3600).1);
+    world.closed(S0, Some(1001), "restart");
+    assert_eq!(world.at_deadline(), [Open(S1)], "they are not given up");
+    assert!(world.uplink.next_deadline().is_some());
+    world.uplink.close();
+    assert_eq!(world.uplink.next_deadline(), None);
+}
+
+#[test]
+fn servers_that_are_not_wanted_or_of_no_use_do_not_count() {
+    let mut world = World::registered();
+    assert_eq!(world.event(S0, ice_servers("late", 0).1), []);
+    let none =
+        r#"{"urls": "http://x ", "username": "", "credential": "", "lifetime": 9, "message_type": "ice_servers"}"#;
+    assert_eq!(world.event(S0, SocketEvent::Text(none.into())), []);
+    let mut unwilling = World::registered();
+    unwilling.uplink.wants_ice = false;
+    assert_eq!(unwilling.event(S0, ice_servers("one", 60).1), []);
+    // Longer than any clock can add, and than any list should be.
+    let long = format!(
+        r#"{{"urls": "{}", "username": "u", "credential": "c", "lifetime": 4294967295, "message_type": "ice_servers"}}"#,
+        "turn:a ".repeat(500)
+    );
+    let outputs = world.event(S0, SocketEvent::Text(long));
+    let [UplinkOutput::IceServers(Some(server))] = &outputs[..] else {
+        panic!("{outputs:?}");
+    };
+    assert_eq!(server.urls.len(), 8);
+    let huge = r#"{"urls": "turn:a", "username": "u", "credential": "c", "lifetime": 99999999999, "message_type": "ice_servers"}"#;
+    assert_eq!(world.event(S0, SocketEvent::Text(huge.into())), []);
+}

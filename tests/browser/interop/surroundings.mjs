@@ -49,12 +49,12 @@ function start(t, program, args, line) {
   return { child, ended };
 }
 
-/** A relay on a free port; its URL. Its process is put into `running`. */
-export function relay(t, kind, running = {}) {
+/** A relay on a free port; its URL. Its process is put into `running`; `options` are for `crosspeer-relay`. */
+export function relay(t, kind, running = {}, options = ["--host", "127.0.0.1"]) {
   return new Promise((resolve, reject) => {
     const [program, args, pattern] =
       kind === "crosspeer-relay"
-        ? [built(kind), ["--host", "127.0.0.1", "--port", "0", "--json-logs"], /listening on (ws:[\w.:/]+)/]
+        ? [built(kind), [...options, "--port", "0", "--json-logs"], /listening on (ws:[\w.:/]+)/]
         : [python, [script("relay.py")], /^port (\d+)/];
     const { ended } = Object.assign(running, start(t, program, args, (line) => {
       const found = pattern.exec(line)?.[1];

@@ -29,6 +29,7 @@ pub(super) fn config(options: &JsValue) -> JsResult<(Config, Option<JsValue>, Op
     time("reconnectInitial", &mut config.reconnect.initial);
     time("reconnectMax", &mut config.reconnect.max);
     config.ordered = get("ordered").as_bool().unwrap_or(config.ordered);
+    config.relay_ice_servers = get("relayIceServers").as_bool().unwrap_or(true);
     config.require_verified = get("requireVerified").as_bool().unwrap_or_default();
     if get("iceTransportPolicy").as_string().as_deref() == Some("relay") {
         config.ice_transport_policy = IceTransportPolicy::Relay;

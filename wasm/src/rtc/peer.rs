@@ -234,8 +234,13 @@ impl Peer {
         let arrivals = Listener::new(pc, "datachannel", move |event: RtcDataChannelEvent| {
             with(&peer, |peer| peer.arrived(event.channel()));
         });
+        let peer = Rc::downgrade(self);
+        let refusals = Listener::new(pc, "icecandidateerror", move |event: Event| {
+            with(&peer, |peer| peer.on_server_error(&event));
+        });
         let mut listeners = vec![
             arrivals,
+            refusals,
             on("iceconnectionstatechange", |peer| peer.on_ice()),
             on("connectionstatechange", |peer| peer.on_connection()),
         ];
@@ -247,6 +252,21 @@ impl Peer {
             }));
         }
         self.listeners.replace(listeners);
+    }
+
+    /// A STUN or TURN server did not answer, or refused (`RTCPeerConnectionIceErrorEvent`).
+    fn on_server_error(&self, event: &Event) {
+        let get = |key: &str| Reflect::get(event, &key.into()).unwrap_or_default();
+        let Some(url) = get("url").as_string().filter(|url| !url.is_empty()) else {
+            return;
+        };
+        let text = get("errorText").as_string().unwrap_or_default();
+        let reason = match get("errorCode").as_f64().unwrap_or_default() as u16 {
+            401 | 441 => format!("it refused the user name or password ({text})"),
+            701 => "it is not reached from this network".into(),
+            code => format!("{code} {text}"),
+        };
+        self.reports.event(RtcEvent::ServerFailed { url, reason });
     }
 
     fn on_ice(self: &Rc<Self>) {

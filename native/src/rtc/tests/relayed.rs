@@ -47,8 +47,8 @@ impl Turn {
         })
     }
 
-    fn config(&self) -> Config {
-        let mut server = IceServer::new(format!("turn:127.0.0.1:{}", self.port));
+    fn config(&self, transport: &str) -> Config {
+        let mut server = IceServer::new(format!("turn:127.0.0.1:{}?transport={transport}", self.port));
         (server.username, server.credential) = ("me".into(), "secret".into());
         let mut config = config();
         config.ice_servers.push(server);
@@ -59,11 +59,17 @@ impl Turn {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_goodbye_is_heard_through_a_turn_server() {
     let Some(turn) = Turn::start().await else { return };
-    let config = turn.config();
-    for offerer_closes in [true, false] {
+    // By TCP what goes to the server goes to an address that stands for it.
+    for (transport, port, offerer_closes) in [
+        ("udp", turn.port, true),
+        ("udp", turn.port, false),
+        ("tcp", 9, true),
+        ("tcp", 9, false),
+    ] {
+        let config = turn.config(transport);
         let (mut a, mut b) = (Side::new(&config), Side::new(&config));
         for side in [&a, &b] {
-            side.rtc.gate.only_to.store(turn.port, Release);
+            side.rtc.gate.only_to.store(port, Release);
         }
         a.offers_to(&mut b, 2, true, true).await;
         a.opened(2).await;
@@ -77,9 +83,9 @@ async fn a_goodbye_is_heard_through_a_turn_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_policy_relay_tells_the_peer_no_address_of_this_host() {
     let Some(turn) = Turn::start().await else { return };
-    let mut config = turn.config();
+    let mut config = turn.config("udp");
     config.ice_transport_policy = crosspeer::IceTransportPolicy::Relay;
-    let (mut a, mut b) = (Side::new(&config), Side::new(&turn.config()));
+    let (mut a, mut b) = (Side::new(&config), Side::new(&turn.config("tcp")));
     let to = Receiver {
         send_buffer: SEND_BUFFER,
         prompt: true,
@@ -100,4 +106,37 @@ async fn the_policy_relay_tells_the_peer_no_address_of_this_host() {
     a.rtc.execute(RtcCommand::Complete { answer, to });
     a.opened(1).await;
     b.opened(1).await;
+}
+
+/// Through a TURN server there is no QUIC; nor is what the server sends taken for it, though its channels look like that.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_quic_is_reached_through_a_turn_server_by_data_channels() {
+    let Some(turn) = Turn::start().await else { return };
+    for (transport, port) in [("udp", turn.port), ("tcp", 9)] {
+        let mut config = turn.config(transport);
+        config.quic = true;
+        let (mut a, mut b) = (Side::new(&config), Side::new(&config));
+        for side in [&a, &b] {
+            side.rtc.gate.only_to.store(port, Release);
+        }
+        let to = Receiver {
+            send_buffer: SEND_BUFFER,
+            prompt: true,
+            quic: true,
+        };
+        let (channels, ordered) = (1, true);
+        a.rtc.execute(RtcCommand::Offer { channels, ordered });
+        let offer = a.description(SdpType::Offer).await;
+        b.rtc.execute(RtcCommand::Answer { offer, to });
+        let answer = b.description(SdpType::Answer).await;
+        a.rtc.execute(RtcCommand::Complete { answer, to });
+        a.opened(1).await;
+        b.opened(1).await;
+        for number in 0..20 {
+            a.write(0, &pattern(1000, number));
+            assert_eq!(b.frame().await.1, pattern(1000, number));
+            b.write(0, &pattern(1000, number));
+            assert_eq!(a.frame().await.1, pattern(1000, number));
+        }
+    }
 }

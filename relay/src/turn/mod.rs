@@ -1,0 +1,87 @@
+//! STUN and TURN (RFC 8489, 8656) on the relay's own port, over UDP, TCP and TLS.
+//!
+//! ```text
+//!  net (UDP), stream (TCP, TLS)  ──►  session: one client's allocation  ──►  relayed: its socket to peers
+//!                                        rules: for all clients
+//! ```
+//! `session` and `rules` are without sockets. `peers` says whom packets may go to, `quota` how much a
+//! user may have, `credentials` who a user is, and `handout` what a registered client is told of all this.
+
+mod clock;
+mod credentials;
+mod handout;
+mod message;
+mod net;
+mod peers;
+mod quota;
+mod relayed;
+mod rules;
+mod session;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use credentials::Secret;
+pub(crate) use handout::{Asker, Handout};
+
+use crate::config::{RelayError, TurnConfig};
+use net::Front;
+use peers::Peers;
+use relayed::Relays;
+use rules::Rules;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A TURN server beside a relay. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Turn(Arc<Server>);
+
+pub(crate) struct Server {
+    rules: Rules,
+    relays: Relays,
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Turn")
+    }
+}
+
+impl Turn {
+    pub(crate) fn new(config: &TurnConfig, secret: Secret) -> Result<Self, RelayError> {
+        Ok(Self(Arc::new(Server {
+            rules: Rules::new(secret, Peers::new(config), config)?,
+            relays: Relays::new(config),
+        })))
+    }
+
+    /// Listens for UDP at these addresses, which are the relay's.
+    pub(crate) fn listen(&self, addresses: &[SocketAddr]) -> std::io::Result<Fronts> {
+        let fronts: std::io::Result<_> = addresses.iter().map(|address| Front::bind(*address)).collect();
+        fronts.map(Fronts)
+    }
+
+    /// Serves the clients behind these sockets, for ever.
+    pub(crate) async fn serve(&self, Fronts(fronts): Fronts) {
+        let served = fronts.into_iter().map(|front| net::serve(&self.0, front));
+        futures_util::future::join_all(served).await;
+    }
+
+    /// Serves a client that came by TCP or TLS, until it is gone. `stranger` is dropped once it has shown who it is.
+    pub(crate) async fn serve_stream<S>(&self, stream: S, [remote, local]: [SocketAddr; 2], stranger: impl Sized)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        stream::serve(&self.0, stream, [remote, local], stranger).await;
+    }
+}
+
+/// The UDP sockets of a relay.
+#[derive(Debug)]
+pub(crate) struct Fronts(Vec<Arc<Front>>);
+
+/// Whether a TCP connection that begins with this byte speaks STUN: HTTP begins with a letter, TLS with 22.
+pub(crate) fn is_stun(first: u8) -> bool {
+    first < 4
+}

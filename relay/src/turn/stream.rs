@@ -1,0 +1,165 @@
+//! A client that comes by TCP or TLS: the same messages, one after the other (RFC 8656 §12.5: ChannelData in whole words).
+
+use super::message::HEADER;
+use super::relayed::{Client, Relayed, allocate};
+use super::session::{Session, Step};
+use super::{Server, clock};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::debug;
+
+/// How long a client may take until it has a relayed address, and may be without one afterwards.
+const ANONYMOUS: Duration = Duration::from_secs(10);
+/// Bytes that are read at once.
+const READ: usize = 16 << 10;
+/// Frames that wait to be written.
+const QUEUE: usize = 256;
+/// How long a client may take nothing that is written to it.
+const STALL: Duration = Duration::from_secs(30);
+
+/// Serves the client until it is gone; its relayed address goes with it.
+pub(super) async fn serve<S>(server: &Arc<Server>, stream: S, [remote, local]: [SocketAddr; 2], stranger: impl Sized)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (reader, writer) = tokio::io::split(stream);
+    let (frames, queue) = mpsc::channel(QUEUE);
+    let mut client = Stream {
+        server,
+        reached: local.ip().to_canonical(),
+        session: Some(Session::new(remote)),
+        relayed: None,
+        frames,
+    };
+    debug!(%remote, "TURN by TCP");
+    tokio::select! {
+        () = client.read(reader, stranger) => {}
+        () = write(writer, queue) => {}
+    }
+    if let Some(relayed) = &client.relayed {
+        relayed.end();
+    }
+    debug!(%remote, "TURN by TCP: gone");
+}
+
+/// Frames for the task that writes them.
+struct Frames(mpsc::Sender<Vec<u8>>);
+
+impl Client for Frames {
+    fn send(&self, frame: &[u8]) {
+        let mut padded = frame.to_vec();
+        padded.resize(frame.len().next_multiple_of(4), 0);
+        let _ = self.0.try_send(padded);
+    }
+
+    fn forget(&self, _: &Arc<Relayed>) {}
+}
+
+struct Stream<'a> {
+    server: &'a Arc<Server>,
+    reached: IpAddr,
+    /// While there is no relayed address.
+    session: Option<Session>,
+    relayed: Option<Arc<Relayed>>,
+    frames: mpsc::Sender<Vec<u8>>,
+}
+
+impl Stream<'_> {
+    async fn read(&mut self, reader: impl AsyncRead + Unpin, stranger: impl Sized) {
+        let mut reader = BufReader::with_capacity(READ, reader);
+        let mut frame = Vec::new();
+        let mut stranger = Some(stranger);
+        loop {
+            let next = next_frame(&mut reader, &mut frame);
+            let came = match self.is_known() {
+                true => next.await,
+                false => timeout(ANONYMOUS, next).await.ok().flatten(),
+            };
+            if came.is_none() || !self.on_frame(&frame).await {
+                return;
+            }
+            if self.is_known() {
+                stranger = None;
+            }
+            // One that never shows who it is has its time once, however much it says.
+            if stranger.is_some() && self.session.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn is_known(&self) -> bool {
+        self.relayed.as_ref().is_some_and(|relayed| relayed.is_live())
+    }
+
+    /// Whether it goes on.
+    async fn on_frame(&mut self, frame: &[u8]) -> bool {
+        let (rules, now) = (&self.server.rules, clock::now());
+        let step = match (&self.relayed, &mut self.session) {
+            (Some(relayed), _) => relayed.session().on_packet(rules, now, frame),
+            (None, Some(session)) => session.on_packet(rules, now, frame),
+            (None, None) => return false,
+        };
+        match step {
+            Step::Nothing => true,
+            Step::Reply(answer) => self.frames.send(answer).await.is_ok(),
+            Step::Relay(peer, data) => {
+                if let Some(relayed) = &self.relayed {
+                    relayed.send(self.server, peer, &frame[data]);
+                }
+                true
+            }
+            Step::Release(answer) => {
+                let _ = self.frames.send(answer).await;
+                // Until the client, which has what it wanted, closes.
+                true
+            }
+            Step::Open(wanted) => {
+                let Some(session) = self.session.take() else {
+                    return false; // a second relayed address needs a second connection
+                };
+                let client = Box::new(Frames(self.frames.clone()));
+                let (relayed, answer) = allocate(self.server, session, *wanted, self.reached, client);
+                let granted = relayed.is_some();
+                self.relayed = relayed;
+                self.frames.send(answer).await.is_ok() && granted
+            }
+        }
+    }
+}
+
+/// Reads a message or ChannelData, without its padding; `None` at the end, and at what is neither.
+async fn next_frame(reader: &mut (impl AsyncRead + Unpin), frame: &mut Vec<u8>) -> Option<()> {
+    frame.resize(4, 0);
+    reader.read_exact(frame).await.ok()?;
+    let length = usize::from(u16::from_be_bytes([frame[2], frame[3]]));
+    let whole = match frame[0] {
+        0..4 => HEADER + length,
+        0x40..0x80 => 4 + length,
+        _ => return None,
+    };
+    frame.resize(whole.next_multiple_of(4), 0);
+    reader.read_exact(&mut frame[4..]).await.ok()?;
+    frame.truncate(whole);
+    Some(())
+}
+
+/// Writes frames as they come; ends when the client takes none.
+async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Vec<u8>>) {
+    while let Some(frame) = queue.recv().await {
+        let written = timeout(STALL, async {
+            writer.write_all(&frame).await?;
+            while let Ok(frame) = queue.try_recv() {
+                writer.write_all(&frame).await?;
+            }
+            writer.flush().await
+        });
+        if !matches!(written.await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
