@@ -246,6 +246,7 @@ impl Link {
         match self.lanes.count() {
             1 if self.lanes.are_open() => {
                 self.close.flushing = true;
+                self.acknowledge(cx);
                 self.command(cx, RtcCommand::Flush);
             }
             _ => {
@@ -304,10 +305,10 @@ impl Link {
     }
 
     fn on_closed(&mut self, cx: &mut Context<'_>, at: usize) {
-        // After a goodbye that was answered and heard it is the end of all lanes. Whoever ends the last one has everything: what
-        // it has not acknowledged was at most a last word.
+        // After a goodbye that was answered and heard it is the end of all lanes. Where a session is kept, who leaves has
+        // acknowledged the last word; otherwise whoever ends the last lane has everything.
         let said = self.close.answered || self.is_settled();
-        let is_over = said && (self.lanes.are_empty() || self.lanes.count() == 1);
+        let is_over = said && (self.lanes.are_empty() || (self.lanes.count() == 1 && !self.lanes.keeps_all()));
         self.on_lane_closed();
         if !is_over && self.lose_lane(cx, at, "the peer closed it") {
             return;
