@@ -418,10 +418,11 @@ impl Uplink {
         }
     }
 
-    /// They come before the answer to the registration, and again before their credentials end.
+    /// They come before the answer to the registration, and again before their credentials end. They have been under way for
+    /// a while, and so will be what they are used for: the last eighth of the time does not count.
     fn on_ice_servers(&mut self, now: Instant, IceServers { server, lifetime }: IceServers) {
         if self.wants_ice && !server.urls.is_empty() && !lifetime.is_zero() {
-            self.ice_until = Some(now + lifetime.min(LONGEST_TIME));
+            self.ice_until = Some(now + lifetime.min(LONGEST_TIME) / 8 * 7);
             self.outputs.push_back(UplinkOutput::IceServers(Some(server)));
         }
     }
