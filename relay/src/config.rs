@@ -6,6 +6,7 @@ use crate::accounts::Rates;
 use crosspeer::relay::MAX_FRAME_BYTES;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -117,8 +118,8 @@ pub struct AuthConfig {
     pub kwargs: BTreeMap<String, toml::Value>,
 }
 
-/// What joins many nodes to one relay: NATS.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// What joins many nodes to one relay: NATS. To be shown, it has no passwords.
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ClusterConfig {
@@ -130,6 +131,18 @@ pub struct ClusterConfig {
     pub nkey: Option<PathBuf>,
     /// A PEM file with further roots to trust for TLS, which it makes a must. Default none.
     pub ca: Option<PathBuf>,
+}
+
+impl fmt::Debug for ClusterConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers: Vec<&str> = self.servers.iter().filter_map(|url| url.rsplit('@').next()).collect();
+        f.debug_struct("ClusterConfig")
+            .field("servers", &servers)
+            .field("credentials", &self.credentials)
+            .field("nkey", &self.nkey)
+            .field("ca", &self.ca)
+            .finish()
+    }
 }
 
 /// What is logged, and where. The other names of some keys are those in ProxyStore's documentation.
@@ -263,7 +276,15 @@ impl RelayConfig {
     /// # Errors
     /// It is not TOML, or has a key or a value that is not known, which the error names.
     pub fn from_text(text: &str) -> Result<Self, RelayError> {
-        toml::from_str(text).map_err(|error| RelayError::Config(error.to_string()))
+        let failed = |error: toml::de::Error| {
+            // The line itself may hold a password, and so may what is said of a URL.
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let what = Some(error.message()).filter(|message| !message.contains('@'));
+            let what = what.unwrap_or("it is not what is expected there");
+            RelayError::Config(format!("line {line}: {what}"))
+        };
+        toml::from_str(text).map_err(failed)
     }
 
     /// Checks what types cannot.
@@ -342,6 +363,20 @@ mod tests {
 
     fn parse(text: &str) -> Result<RelayConfig, String> {
         toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn errors_and_debug_hold_no_password() {
+        for text in [
+            "\n[cluster]\nservers = \"nats://me:secret@host\"",
+            "\n[cluster]\nservers = [\"nats://me:secret@host\"",
+        ] {
+            let error = RelayConfig::from_text(text).unwrap_err().to_string();
+            assert!(error.contains("line 3") && !error.contains("me:"), "{error}");
+        }
+        let config = RelayConfig::from_text("[cluster]\nservers = [\"nats://me:secret@host\"]").unwrap();
+        let shown = format!("{config:?}");
+        assert!(shown.contains("[\"host\"]") && !shown.contains("me:"), "{shown}");
     }
 
     #[test]
