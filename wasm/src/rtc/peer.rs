@@ -12,7 +12,7 @@ use futures_channel::mpsc::unbounded;
 use futures_util::future::{Either, select};
 use futures_util::stream::StreamExt;
 use gloo_timers::future::sleep;
-use js_sys::{Function, Promise, Reflect};
+use js_sys::Reflect;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
