@@ -179,6 +179,27 @@ async fn with_secret(relay: &Server, secret: &str, n: u8) -> Client {
 }
 
 #[tokio::test]
+async fn a_client_that_is_held_back_keeps_its_uuid() {
+    let relay = Server::limited(|limits| limits.stall_timeout = NEVER).await;
+    let deaf = relay.client(9).await;
+    let mut owner = with_secret(&relay, "owner", 1).await;
+    assert_eq!(owner.text().await, SUCCESS);
+    let (mut sink, mut stream) = owner.socket.split();
+    let flood = tokio::spawn(async move {
+        let text = Message::text(offer(1, 9, "x".repeat(1 << 19)));
+        let sending = async { while sink.send(text.clone()).await.is_ok() {} };
+        let reading = async { while stream.next().await.is_some_and(|message| message.is_ok()) {} }; // answers pings
+        tokio::join!(sending, reading)
+    });
+    for _ in 0..10 {
+        let mut thief = with_secret(&relay, "other", 1).await;
+        assert_eq!(thief.closed().await.0, 4002);
+    }
+    flood.abort();
+    drop(deaf);
+}
+
+#[tokio::test]
 async fn a_uuid_is_taken_with_its_secret_or_when_its_owner_is_silent() {
     let relay = Server::start().await;
     let mut first = with_secret(&relay, "first", 1).await;
