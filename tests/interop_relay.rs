@@ -132,11 +132,15 @@ async fn python_relay_clients_exchange_messages_and_errors(kind: RelayKind) {
         Ok(offer(alice.uuid(), "python-client", nobody, Some(&unknown(nobody))))
     );
 
-    let _second = ProxyStoreClient::start_as(alice.uuid(), &relay.url()).await;
-    let error = alice
-        .recv()
-        .await
-        .expect_err("it was replaced, which is the end of a Python process");
+    // Its `recv` must be waiting when it is replaced. Called between the close frame and the end of the connection, with
+    // either relay, ProxyStore's client registers anew: then it is the second one that is replaced.
+    let goodbye = offer(alice.uuid(), "python-client", bob.uuid(), None);
+    let (replaced, _second) = tokio::join!(biased; alice.recv(), async {
+        alice.send(&goodbye).await; // Python begins what it is asked in order: once this is out, `recv` waits
+        assert_eq!(bob.recv().await, Ok(goodbye));
+        ProxyStoreClient::start_as(alice.uuid(), &relay.url()).await
+    });
+    let error = replaced.expect_err("it was replaced, which is the end of a Python process");
     println!("the replaced Python client: {error}");
     bob.close().await;
 }

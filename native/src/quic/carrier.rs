@@ -42,6 +42,9 @@ const MAX_RESPONSES: usize = 4;
 /// What makes a connection's congestion control.
 pub(super) type Control = Arc<dyn ControllerFactory + Send + Sync>;
 
+/// What the library's chance begins with; where there is none, the system gives it.
+pub(super) type Seed = Option<[u8; 32]>;
+
 /// What has become of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum News {
@@ -60,6 +63,7 @@ pub(crate) enum News {
 /// One connection, or the attempt at it.
 pub(crate) struct Carrier {
     endpoint: Endpoint,
+    seed: Seed,
     /// Of the side that waits.
     server: Option<Arc<ServerConfig>>,
     connection: Option<(ConnectionHandle, Connection)>,
@@ -85,22 +89,23 @@ impl Carrier {
         peer: Fingerprint,
         round_trip: Duration,
     ) -> Result<Self, String> {
-        Self::client_by(now, own, peer, round_trip, Arc::new(ModelConfig))
+        Self::client_by(now, own, peer, round_trip, Arc::new(ModelConfig), None)
     }
 
-    /// The same, with this congestion control.
+    /// The same, with this congestion control and this seed.
     pub(super) fn client_by(
         now: Instant,
         own: &Credentials,
         peer: Fingerprint,
         round_trip: Duration,
         control: Control,
+        seed: Seed,
     ) -> Result<Self, String> {
         let crypto = own.client(peer).map_err(|error| error.to_string())?;
         let crypto = QuicClientConfig::try_from(crypto).map_err(|error| error.to_string())?;
         let mut config = ClientConfig::new(Arc::new(crypto));
         config.transport_config(transport(round_trip, control));
-        let mut this = Self::new(None, Side::Client);
+        let mut this = Self::new(None, Side::Client, seed);
         let connected = this.endpoint.connect(now, config, PEER, "crosspeer");
         this.connection = Some(connected.map_err(|error| error.to_string())?);
         Ok(this)
@@ -111,17 +116,28 @@ impl Carrier {
     /// # Errors
     /// As [`Carrier::client`].
     pub(crate) fn server(own: &Credentials, peer: Fingerprint, round_trip: Duration) -> Result<Self, String> {
+        Self::server_by(own, peer, round_trip, None)
+    }
+
+    /// The same, with this seed.
+    pub(super) fn server_by(
+        own: &Credentials,
+        peer: Fingerprint,
+        round_trip: Duration,
+        seed: Seed,
+    ) -> Result<Self, String> {
         let crypto = own.server(peer).map_err(|error| error.to_string())?;
         let crypto = QuicServerConfig::try_from(crypto).map_err(|error| error.to_string())?;
         let mut config = ServerConfig::with_crypto(Arc::new(crypto));
         let transport = transport(round_trip, Arc::new(ModelConfig));
         config.transport_config(transport).migration(false);
-        Ok(Self::new(Some(Arc::new(config)), Side::Server))
+        Ok(Self::new(Some(Arc::new(config)), Side::Server, seed))
     }
 
-    fn new(server: Option<Arc<ServerConfig>>, side: Side) -> Self {
+    fn new(server: Option<Arc<ServerConfig>>, side: Side, seed: Seed) -> Self {
         Self {
-            endpoint: Endpoint::new(endpoint_config(), server.clone(), true, None),
+            endpoint: Endpoint::new(endpoint_config(seed), server.clone(), true, None),
+            seed,
             server,
             connection: None,
             attempts: 0,
@@ -290,7 +306,7 @@ impl Carrier {
                 self.respond(farewell);
             }
         }
-        self.endpoint = Endpoint::new(endpoint_config(), self.server.clone(), true, None);
+        self.endpoint = Endpoint::new(endpoint_config(self.seed), self.server.clone(), true, None);
     }
 
     fn write(&mut self) {
@@ -360,9 +376,10 @@ impl Window {
     }
 }
 
-fn endpoint_config() -> Arc<EndpointConfig> {
+fn endpoint_config(seed: Seed) -> Arc<EndpointConfig> {
     let mut config = EndpointConfig::default();
     config
+        .rng_seed(seed)
         // STUN, DTLS and TURN are told apart by the first byte (RFC 9443 §3): the bit must stay what it is.
         .grease_quic_bit(false)
         // There is one connection.

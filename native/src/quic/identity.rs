@@ -8,7 +8,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
@@ -29,8 +29,12 @@ impl Credentials {
     /// It is not the key of an ECDSA certificate.
     pub(crate) fn new(certificate: CertificateDer<'static>, key: &PrivatePkcs8KeyDer<'_>) -> Result<Self, Error> {
         let key = ring::sign::any_ecdsa_type(&PrivateKeyDer::Pkcs8(key.clone_key()))?;
+        Ok(Self::of(certificate, key))
+    }
+
+    pub(super) fn of(certificate: CertificateDer<'static>, key: Arc<dyn SigningKey>) -> Self {
         let certified = CertifiedKey::new(vec![certificate], key);
-        Ok(Self(Arc::new(SingleCertAndKey::from(certified))))
+        Self(Arc::new(SingleCertAndKey::from(certified)))
     }
 
     /// As the side that begins.

@@ -6,7 +6,11 @@
 //! the two ends, and tries now and then whether there is more. Losses count only where they are many: above
 //! [`MANY_LOST`] of a round's packets a queue is full somewhere, and others may be in it; then the window is bounded by
 //! what was on the path. With a larger share it was faster on paths with much loss and left a TCP flow beside it too
-//! little; with 2 % such a flow keeps its third (docs/performance.md).
+//! little.
+//!
+//! What it does not do well: a flow that goes by losses keeps the queue filled, so that a [`Phase::Rest`] beside it
+//! measures a round trip with that queue in it. As much more then seems to fit, and for a while the other may be left a
+//! tenth of the line.
 //!
 //! It is told the time and has no other. The library spreads a window over a round trip by itself (1.25 times as fast), so
 //! a rate is said as a window: `gain × bandwidth × round trip`.

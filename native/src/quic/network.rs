@@ -7,18 +7,63 @@ use super::{Carrier, Credentials, News};
 use bytes::{Bytes, BytesMut};
 use crosspeer::Fingerprint;
 use quinn_proto::EcnCodepoint;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::{Signer, SigningKey};
+use rustls::{Error, SignatureAlgorithm, SignatureScheme};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A certificate as peers have it.
+/// Bytes of every other ECDSA signature; the rest have one more or fewer, by chance.
+const SIGNATURE: usize = 71;
+/// Bytes of a certificate that has such a signature.
+const CERTIFICATE: usize = 355;
+
+/// A certificate as peers have it. All are equally long, as are their owner's signatures: a byte more on its way is a
+/// little more time, and in the end another world.
 pub(super) fn certificate() -> (Credentials, Fingerprint) {
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let params = rcgen::CertificateParams::new(vec!["crosspeer".to_owned()]).unwrap();
-    let certificate = params.self_signed(&key).unwrap();
+    let attempt = || {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let params = rcgen::CertificateParams::new(vec!["crosspeer".to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap(), key.serialize_der())
+    };
+    let mut attempts = (0..1000).map(|_| attempt());
+    let (certificate, key) = attempts
+        .find(|(certificate, _)| certificate.der().len() == CERTIFICATE)
+        .unwrap_or_else(|| panic!("certificates have about {} bytes", attempt().0.der().len()));
     let fingerprint = super::identity::sha256(certificate.der()).unwrap();
-    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
-    (Credentials::new(certificate.der().clone(), &key).unwrap(), fingerprint)
+    let key = PrivateKeyDer::Pkcs8(key.into());
+    let key = Steady(rustls::crypto::ring::sign::any_ecdsa_type(&key).unwrap());
+    (Credentials::of(certificate.into(), Arc::new(key)), fingerprint)
+}
+
+/// A key, or what signs with it, whose signatures are equally long.
+#[derive(Debug)]
+struct Steady<T>(T);
+
+impl SigningKey for Steady<Arc<dyn SigningKey>> {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        Some(Box::new(Steady(self.0.choose_scheme(offered)?)))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.0.algorithm()
+    }
+}
+
+impl Signer for Steady<Box<dyn Signer>> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        loop {
+            let signature = self.0.sign(message)?;
+            if signature.len() == SIGNATURE {
+                return Ok(signature);
+            }
+        }
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.0.scheme()
+    }
 }
 
 /// A way from some peers to others. All that go this way share its rate and its queue.
@@ -160,8 +205,13 @@ impl Network {
         let ((a, of_a), (b, of_b)) = (certificate(), certificate());
         let round_trip = self.ways[ways[0]].delay + self.ways[ways[1]].delay;
         let control = control.unwrap_or_else(|| Arc::new(ModelConfig));
-        let client = Carrier::client_by(self.now, &a, of_b, round_trip, control).unwrap();
-        let server = Carrier::server(&b, of_a, round_trip).unwrap();
+        let [for_a, for_b] = [(); 2].map(|()| {
+            let mut seed = [0; 32];
+            self.random.fill(&mut seed);
+            Some(seed)
+        });
+        let client = Carrier::client_by(self.now, &a, of_b, round_trip, control, for_a).unwrap();
+        let server = Carrier::server_by(&b, of_a, round_trip, for_b).unwrap();
         self.pair(client, server, ways)
     }
 
