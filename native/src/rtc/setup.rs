@@ -173,9 +173,40 @@ pub(super) fn without_repeated_candidates(sdp: &str) -> String {
     sdp.split_inclusive('\n').filter(keep).collect()
 }
 
+/// The description without the addresses that relayed candidates were made from: whoever wants only relayed paths shows
+/// none of its own.
+pub(super) fn without_bases(sdp: &str) -> String {
+    let hidden = |line: &str| {
+        let mut after = String::new();
+        let word = |word: &str| {
+            let end = &word[word.trim_end().len()..];
+            match std::mem::replace(&mut after, word.trim_end().to_owned()).as_str() {
+                "raddr" => format!("0.0.0.0{end}"),
+                "rport" => format!("0{end}"),
+                _ => word.to_owned(),
+            }
+        };
+        match line.starts_with("a=candidate:") {
+            true => line.split_inclusive(' ').map(word).collect(),
+            false => line.to_owned(),
+        }
+    };
+    sdp.split_inclusive('\n').map(hidden).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bases_are_hidden_and_nothing_else() {
+        let sdp = "v=0\r\na=candidate:1 1 udp 5 192.0.2.1 5 typ relay raddr 10.0.0.7 rport 4444 ufrag x\r\n\
+                   a=candidate:2 1 udp 5 192.0.2.1 5 typ relay raddr fd00::7 rport 4444\r\na=raddr 10.0.0.7 rport 1\r\n";
+        let hidden = "v=0\r\na=candidate:1 1 udp 5 192.0.2.1 5 typ relay raddr 0.0.0.0 rport 0 ufrag x\r\n\
+                      a=candidate:2 1 udp 5 192.0.2.1 5 typ relay raddr 0.0.0.0 rport 0\r\na=raddr 10.0.0.7 rport 1\r\n";
+        assert_eq!(without_bases(sdp), hidden);
+        assert_eq!(without_bases("a=candidate: raddr"), "a=candidate: raddr");
+    }
 
     #[test]
     fn what_cannot_be_used_is_skipped() {

@@ -6,6 +6,7 @@ use crate::rtc::observer::Observer;
 use crate::rtc::runtime::TunedRuntime;
 use crate::rtc::setup;
 use crate::rtc::tunnel::Tunnels;
+use crosspeer::IceTransportPolicy;
 use crosspeer::platform::{RtcEvent, SessionDescription};
 use rtc::peer_connection::transport::RTCIceCandidatePair;
 use std::sync::Arc;
@@ -72,10 +73,12 @@ impl Actor {
             return;
         };
         if let Some(description) = engine.local_description().await {
-            self.reports.event(RtcEvent::LocalDescription(SessionDescription {
-                sdp_type,
-                sdp: setup::without_repeated_candidates(&description.sdp),
-            }));
+            let mut sdp = setup::without_repeated_candidates(&description.sdp);
+            if self.config.ice_transport_policy == IceTransportPolicy::Relay {
+                sdp = setup::without_bases(&sdp);
+            }
+            self.reports
+                .event(RtcEvent::LocalDescription(SessionDescription { sdp_type, sdp }));
         }
     }
 
