@@ -130,20 +130,34 @@ impl Channel {
             let (channel, bytes) = (self.number, frame.len());
             self.report(RtcEvent::Written { channel, bytes });
         }
-        if self.finishing.get() && self.queue.borrow().is_empty() {
-            self.channel.close();
+        let mut waits = !self.queue.borrow().is_empty();
+        if self.finishing.get() && !waits {
+            waits = !self.close_if_empty();
         }
-        if !self.tells_room && !self.queue.borrow().is_empty() {
+        if !self.tells_room && waits {
             let channel = Rc::downgrade(self);
             let look = move || with(&channel, |channel| channel.pump());
             self.recheck.replace(Some(Timeout::new(RECHECK_MILLIS, look)));
         }
     }
 
-    /// Closes once everything is written; the browser delivers that first.
+    /// Closes once everything is written and the browser's queue is empty: Firefox throws away what is still in it. What it
+    /// has handed to SCTP, a browser delivers before it closes.
     pub(super) fn finish(self: &Rc<Self>) {
         self.finishing.set(true);
         self.pump();
+    }
+
+    /// Whether it was; if not, `bufferedamountlow` comes when it is.
+    fn close_if_empty(&self) -> bool {
+        let open = self.channel.ready_state() == RtcDataChannelState::Open;
+        if open && self.channel.buffered_amount() > 0 {
+            self.threshold.set(0);
+            self.channel.set_buffered_amount_low_threshold(0);
+            return false;
+        }
+        self.channel.close();
+        true
     }
 
     fn on_close(&self) {
