@@ -12,7 +12,7 @@ use futures_channel::mpsc::unbounded;
 use futures_util::future::{Either, select};
 use futures_util::stream::StreamExt;
 use gloo_timers::future::sleep;
-use js_sys::Reflect;
+use js_sys::{Function, Reflect};
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -218,9 +218,13 @@ impl Peer {
     /// `connecting` from then on and never sends anything. The thread that orders the opening answers to the first question
     /// once it has, the one that opens to the second.
     fn settle(&self, channel: &RtcDataChannel) {
-        let _ = self
-            .pc
-            .set_configuration_with_configuration(&self.pc.get_configuration());
+        // Not every stack of Node has them.
+        let method = |name: &str| Reflect::get(&self.pc, &name.into()).and_then(|method| method.dyn_into::<Function>());
+        if let (Ok(get), Ok(set)) = (method("getConfiguration"), method("setConfiguration")) {
+            let _ = get
+                .call0(&self.pc)
+                .and_then(|configuration| set.call1(&self.pc, &configuration));
+        }
         let _ = channel.id();
     }
 
