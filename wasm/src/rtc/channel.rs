@@ -5,11 +5,12 @@ use crate::listener::Listener;
 use bytes::{Bytes, BytesMut};
 use crosspeer::platform::RtcEvent;
 use gloo_timers::callback::Timeout;
-use js_sys::Reflect;
+use js_sys::{Promise, Reflect};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Event, EventTarget, MessageEvent, RtcDataChannel, RtcDataChannelState, RtcDataChannelType};
 
 /// Milliseconds between looks at the browser's queue, where it does not tell when it has room.
@@ -24,6 +25,8 @@ pub(super) struct Channel {
     announced: Cell<bool>,
     closed: Cell<bool>,
     finishing: Cell<bool>,
+    /// What is written now could be lost.
+    held: Cell<bool>,
     listeners: RefCell<Vec<Listener>>,
     /// Some of Node's stacks know no `bufferedamountlow`.
     tells_room: bool,
@@ -47,6 +50,7 @@ impl Channel {
             announced: Cell::new(false),
             closed: Cell::new(false),
             finishing: Cell::new(false),
+            held: Cell::new(false),
             listeners: RefCell::default(),
         });
         this.listen();
@@ -79,6 +83,22 @@ impl Channel {
         }
     }
 
+    /// Holds back what is written until this has come, or a message.
+    pub(super) fn hold(self: &Rc<Self>, until: Promise) {
+        self.held.set(true);
+        let channel = Rc::downgrade(self);
+        spawn_local(async move {
+            let _ = JsFuture::from(until).await;
+            with(&channel, Self::release);
+        });
+    }
+
+    fn release(self: &Rc<Self>) {
+        if self.held.replace(false) {
+            self.pump();
+        }
+    }
+
     fn announce(&self) {
         if !self.announced.replace(true) {
             self.report(RtcEvent::ChannelOpen {
@@ -89,6 +109,7 @@ impl Channel {
     }
 
     fn on_message(self: &Rc<Self>, data: &JsValue) {
+        self.release();
         // Firefox may deliver the first message before it says that the channel is open.
         self.announce();
         let (data, binary) = match data.as_string() {
@@ -109,6 +130,9 @@ impl Channel {
 
     /// Gives the browser what it has room for.
     fn pump(self: &Rc<Self>) {
+        if self.held.get() {
+            return;
+        }
         let Some(peer) = self.peer.upgrade() else { return };
         let limit = peer.share();
         let low = limit / 4;

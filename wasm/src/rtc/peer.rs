@@ -12,7 +12,7 @@ use futures_channel::mpsc::unbounded;
 use futures_util::future::{Either, select};
 use futures_util::stream::StreamExt;
 use gloo_timers::future::sleep;
-use js_sys::{Function, Reflect};
+use js_sys::{Array, Function, Promise, Reflect};
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -208,7 +208,12 @@ impl Peer {
 
     fn arrived(self: &Rc<Self>, channel: RtcDataChannel) {
         self.settle(&channel);
-        self.attach(channel).announce_if_open();
+        let channel = self.attach(channel);
+        // Where the id is known without asking that thread, as in Node's stacks, statistics are not.
+        if let Some(statistics) = self.call("getStats", &Array::new()) {
+            channel.hold(Promise::resolve(&statistics));
+        }
+        channel.announce_if_open();
     }
 
     /// Waits until a channel that the remote side made is open below the page as well.
@@ -218,14 +223,16 @@ impl Peer {
     /// `connecting` from then on and never sends anything. The thread that orders the opening answers to the first question
     /// once it has, the one that opens to the second.
     fn settle(&self, channel: &RtcDataChannel) {
-        // Not every stack of Node has them.
-        let method = |name: &str| Reflect::get(&self.pc, &name.into()).and_then(|method| method.dyn_into::<Function>());
-        if let (Ok(get), Ok(set)) = (method("getConfiguration"), method("setConfiguration")) {
-            let _ = get
-                .call0(&self.pc)
-                .and_then(|configuration| set.call1(&self.pc, &configuration));
+        if let Some(configuration) = self.call("getConfiguration", &Array::new()) {
+            self.call("setConfiguration", &Array::of1(&configuration));
         }
         let _ = channel.id();
+    }
+
+    /// What not every stack of Node has.
+    fn call(&self, method: &str, with: &Array) -> Option<JsValue> {
+        let method = Reflect::get(&self.pc, &method.into()).ok()?;
+        method.dyn_ref::<Function>()?.apply(&self.pc, with).ok()
     }
 
     fn listen(self: &Rc<Self>) {
