@@ -2,6 +2,7 @@
 #![cfg(target_family = "wasm")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+use crosspeer::relay::PeerConnectionMessage;
 use crosspeer::{Error, Message, PeerConnection, Result, State};
 use crosspeer_wasm::{Config, PeerManager, RelayClient};
 use std::time::Duration;
@@ -111,6 +112,66 @@ async fn close_delivers_what_was_sent_before() {
     let (closed, ()) = futures_util::join!(one.close(), reading);
     closed.unwrap();
     two.close().await.unwrap();
+}
+
+/// Firefox throws away what it has not handed to SCTP when a channel is closed. A peer that knows no word of ours, as
+/// ProxyStore, cannot say that it has everything.
+#[wasm_bindgen_test]
+async fn close_delivers_what_was_sent_before_to_a_peer_without_words() {
+    let eval = |code: &str| js_sys::eval(code).unwrap();
+    eval(
+        "globalThis.plainClose = RTCDataChannel.prototype.close; globalThis.early = 0; globalThis.ended = 0; \
+         RTCDataChannel.prototype.close = function () { \
+           if (this.readyState === 'open') { ended += 1; early += this.bufferedAmount > 0; } \
+           plainClose.call(this); \
+         }",
+    );
+    // Ids that are not made of their certificates: theirs must have words.
+    let chosen = || {
+        let mut chosen = config();
+        chosen.uuid = Some(Uuid::new_v4());
+        chosen
+    };
+    let client1 = RelayClient::connect(relay(), chosen()).await.unwrap();
+    let client2 = RelayClient::connect(relay(), chosen()).await.unwrap();
+    let one = PeerConnection::new(&client1, 1).unwrap();
+    let two = PeerConnection::new(&client2, 1).unwrap();
+    one.send_offer(client2.uuid()).await.unwrap();
+    two.handle_server_message(without_words(client2.recv().await.unwrap()))
+        .await
+        .unwrap();
+    one.handle_server_message(without_words(client1.recv().await.unwrap()))
+        .await
+        .unwrap();
+    one.ready(PATIENCE).await.unwrap();
+    two.ready(PATIENCE).await.unwrap();
+
+    let count = 8;
+    for number in 0..count {
+        one.send(vec![number; 1 << 20]).await.unwrap();
+    }
+    let reading = async {
+        for number in 0..count {
+            assert!(
+                two.recv().await.unwrap() == vec![number; 1 << 20].into(),
+                "message {number}"
+            );
+        }
+    };
+    let (closed, ()) = futures_util::join!(one.close(), reading);
+    eval("RTCDataChannel.prototype.close = plainClose");
+    closed.unwrap();
+    assert!(eval("ended").as_f64().unwrap() >= 1.0);
+    assert_eq!(eval("early"), 0);
+    two.close().await.unwrap();
+    client1.close().await.unwrap();
+    client2.close().await.unwrap();
+}
+
+/// As ProxyStore would have sent it.
+fn without_words(mut message: PeerConnectionMessage) -> PeerConnectionMessage {
+    message.description = message.description.replace("a=x-crosspeer:", "a=x-unknown:");
+    message
 }
 
 #[wasm_bindgen_test]
