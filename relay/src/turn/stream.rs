@@ -150,16 +150,48 @@ async fn next_frame(reader: &mut (impl AsyncRead + Unpin), frame: &mut Vec<u8>) 
 
 /// Writes frames as they come; ends when the client takes none.
 async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(frame) = queue.recv().await {
-        let written = timeout(STALL, async {
-            writer.write_all(&frame).await?;
-            while let Ok(frame) = queue.try_recv() {
-                writer.write_all(&frame).await?;
+    while let Some(first) = queue.recv().await {
+        let mut next = Some(first);
+        while let Some(frame) = next {
+            if !in_time(writer.write_all(&frame)).await {
+                return;
             }
-            writer.flush().await
-        });
-        if !matches!(written.await, Ok(Ok(()))) {
+            next = queue.try_recv().ok();
+        }
+        if !in_time(writer.flush()).await {
             return;
         }
+    }
+}
+
+/// Whether the client takes this before it counts as gone.
+async fn in_time(written: impl Future<Output = std::io::Result<()>>) -> bool {
+    matches!(timeout(STALL, written).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its link is busy for much longer than it may stall.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_what_it_can_is_kept_and_one_that_takes_nothing_is_not() {
+        let (mut client, server) = tokio::io::duplex(4);
+        let (frames, queue) = mpsc::channel(QUEUE);
+        for frame in 0..10 {
+            frames.try_send(vec![frame; 4]).unwrap();
+        }
+        let writing = tokio::spawn(write(server, queue));
+        for frame in 0..10 {
+            tokio::time::sleep(STALL / 2).await; // of a clock that stands still while anything can be done
+            let mut came = [0xff; 4];
+            client.read_exact(&mut came).await.expect("the client is kept");
+            assert_eq!(came, [frame; 4]);
+        }
+        for _ in 0..2 {
+            frames.try_send(vec![0; 4]).unwrap();
+        }
+        writing.await.unwrap(); // though there may be more to write
+        assert!(frames.is_closed());
     }
 }
