@@ -32,6 +32,7 @@ use rules::Rules;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
 
 /// A TURN server beside a relay. Cheap to clone.
 #[derive(Clone)]
@@ -62,10 +63,19 @@ impl Turn {
         fronts.map(Fronts)
     }
 
-    /// Serves the clients behind these sockets, for ever.
+    /// Serves the clients behind these sockets, for ever. Each has a task of its own, so that a flood takes no turns of
+    /// whoever awaits this; they end with it.
     pub(crate) async fn serve(&self, Fronts(fronts): Fronts) {
-        let served = fronts.into_iter().map(|front| net::serve(&self.0, front));
-        futures_util::future::join_all(served).await;
+        let mut tasks = JoinSet::new();
+        for front in fronts {
+            let server = Arc::clone(&self.0);
+            tasks.spawn(async move { net::serve(&server, front).await });
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("UDP is no longer served: {error}");
+            }
+        }
     }
 
     /// Serves a client that came by TCP or TLS, until it is gone. `stranger` is dropped once it has shown who it is.

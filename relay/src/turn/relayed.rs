@@ -140,7 +140,11 @@ async fn listen(server: Arc<Server>, relayed: Arc<Relayed>) {
         };
         tokio::select! {
             readable = relayed.socket.readable() => match readable {
-                Ok(()) => relayed.receive(),
+                Ok(()) => {
+                    relayed.receive();
+                    // A socket that always has more never makes us wait by itself.
+                    tokio::task::yield_now().await;
+                }
                 Err(error) => {
                     tracing::debug!(address = %relayed.address, "a relayed address failed: {error}");
                     break;
@@ -229,4 +233,38 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{open, server};
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Counts what it is sent.
+    #[derive(Clone, Default)]
+    struct Counter(Arc<AtomicUsize>);
+
+    impl Client for Counter {
+        fn send(&self, _: &[u8]) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn forget(&self, _: &Arc<Relayed>) {}
+    }
+
+    #[tokio::test]
+    async fn packets_that_wait_leave_other_tasks_their_turn() {
+        let server = server(|config| config.allow = vec!["127.0.0.0/8".parse().unwrap()]);
+        let (peer, came) = (std::net::UdpSocket::bind("127.0.0.1:0").unwrap(), Counter::default());
+        let relayed = open(&server, &[peer.local_addr().unwrap()], Box::new(came.clone()));
+        const ALL: usize = 100;
+        for _ in 0..ALL {
+            peer.send_to(b"hello", relayed.address).unwrap();
+        }
+        while came.0.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(came.0.load(Ordering::Relaxed) < ALL, "all of them in one turn");
+    }
 }
