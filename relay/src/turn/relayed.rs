@@ -219,7 +219,10 @@ impl Relayed {
                 &scratch[..end]
             }
             Delivery::Indication => {
-                indication = data_indication(peer, &scratch[CHANNEL_HEADER..end]);
+                let Some(fitting) = data_indication(peer, &scratch[CHANNEL_HEADER..end]) else {
+                    return;
+                };
+                indication = fitting;
                 &indication
             }
         };
