@@ -99,10 +99,15 @@ pub struct RelayArgs {
     /// Network, such as 10.0.0.0/8, that TURN may reach though it is private or this machine's; may be repeated.
     #[arg(long, value_name = "NETWORK", requires = "turn")]
     pub turn_allow: Vec<ipnet::IpNet>,
-    /// Relayed addresses that one client may have at once; a connection keeps two [default: 256].
+    /// Relayed addresses that the clients with one subject's tokens, or else those of one address, may have at once; a
+    /// connection keeps two [default: 256].
     #[arg(long, value_name = "COUNT", requires = "turn")]
     pub turn_allocations: Option<usize>,
-    /// Bytes in a second that TURN passes for one client [default: no limit].
+    /// Relayed addresses that all clients together may have at once [default: as many as there are ports, but no more than
+    /// half of the files that may be open].
+    #[arg(long, value_name = "COUNT", requires = "turn")]
+    pub turn_total: Option<usize>,
+    /// Bytes in a second that TURN passes for those who share relayed addresses [default: no limit].
     #[arg(long, value_name = "BYTES", requires = "turn")]
     pub turn_bandwidth: Option<u64>,
     /// Directory for server.log, beside standard output.
@@ -187,6 +192,7 @@ impl RelayArgs {
         turn.ports = self.turn_ports.unwrap_or_else(|| turn.ports.clone());
         turn.secret_file = self.turn_secret_file.or_else(|| turn.secret_file.take());
         turn.allocations_per_user = self.turn_allocations.unwrap_or(turn.allocations_per_user);
+        turn.allocations = self.turn_total.or(turn.allocations);
         turn.bytes_per_second = self.turn_bandwidth.or(turn.bytes_per_second);
         config.logging.log_dir = self.log_dir.or(config.logging.log_dir);
         config.logging.default_level = self.log_level.unwrap_or(config.logging.default_level);

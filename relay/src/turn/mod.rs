@@ -22,7 +22,7 @@ mod stream;
 mod tests;
 
 pub(crate) use credentials::Secret;
-pub(crate) use handout::{Asker, Handout};
+pub(crate) use handout::{Asker, Handout, Owner};
 
 use crate::config::{RelayError, TurnConfig};
 use net::Front;

@@ -1,8 +1,8 @@
 //! One client of the TURN server: what its packets lead to, and which of its peers' packets reach it. Without sockets.
 
 use super::message::{
-    ALLOCATION_MISMATCH, Answer, BAD_REQUEST, FAMILY_MISMATCH, FORBIDDEN, NO_CAPACITY, NO_SUCH_FAMILY, NOT_UDP, QUOTA,
-    Refusal, UNKNOWN_ATTRIBUTE, WRONG_CREDENTIALS, addresses, range, read,
+    ALLOCATION_MISMATCH, Answer, BAD_REQUEST, FAMILY_MISMATCH, FORBIDDEN, NO_CAPACITY, NO_SUCH_FAMILY, NOT_UDP, Refusal,
+    UNKNOWN_ATTRIBUTE, WRONG_CREDENTIALS, addresses, range, read,
 };
 use super::peers::Verdict;
 use super::quota::Share;
@@ -254,7 +254,7 @@ impl Session {
             Some([_, _, _, _]) => return Err(NOT_UDP),
             _ => return Err(BAD_REQUEST),
         }
-        let share = rules.share(user).ok_or(QUOTA)?;
+        let share = rules.share(user)?;
         let asked = lifetime(request)?.unwrap_or(LIFETIME);
         Ok(Step::Open(Box::new(Wanted {
             v6: family(request)?,
