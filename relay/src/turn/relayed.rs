@@ -4,6 +4,7 @@ use super::Server;
 use super::clock::now;
 use super::message::data_indication;
 use super::peers::Peers;
+use super::quota::Share;
 use super::session::{Delivery, Peer, Session, Wanted};
 use crate::config::TurnConfig;
 use std::cell::RefCell;
@@ -43,6 +44,8 @@ pub(super) struct Relayed {
     address: SocketAddr,
     client: Box<dyn Client>,
     ended: Notify,
+    /// Counts until the socket, which is dropped before, is closed.
+    _share: Arc<Share>,
 }
 
 /// The way to its client.
@@ -118,6 +121,7 @@ pub(super) fn allocate(
         Ok(bound) => bound,
         Err(family) => return (None, Session::deny(&server.rules, &wanted, family)),
     };
+    let share = Arc::clone(&wanted.share);
     let answer = session.grant(&server.rules, now(), wanted, address);
     tracing::debug!(%address, "relayed address");
     let relayed = Arc::new(Relayed {
@@ -126,6 +130,7 @@ pub(super) fn allocate(
         address,
         client,
         ended: Notify::new(),
+        _share: share,
     });
     write(&server.relays.live).insert(address, Arc::clone(&relayed));
     tokio::spawn(listen(Arc::clone(server), Arc::clone(&relayed)));
@@ -167,11 +172,6 @@ impl Relayed {
     /// Its client is gone, or has given it back.
     pub(super) fn end(&self) {
         self.ended.notify_one();
-    }
-
-    /// Whether it is one that a stream's client holds, and that has not ended.
-    pub(super) fn is_live(&self) -> bool {
-        self.session().expires().is_some_and(|expires| now() < expires)
     }
 
     /// Sends what its client has for a peer.

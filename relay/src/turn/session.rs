@@ -19,6 +19,7 @@ use rtc_stun::message::{
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// RFC 8656's times: of an allocation (§3.2, §7.2), a permission (§9), a channel (§12).
@@ -79,7 +80,7 @@ struct Permission {
 pub(super) struct Wanted {
     request: Message,
     user: User,
-    share: Share,
+    pub(super) share: Arc<Share>,
     lifetime: Duration,
     /// The family that it must be of, if the client says.
     pub(super) v6: Option<bool>,
@@ -105,7 +106,7 @@ pub(super) struct Session {
 
 struct Allocation {
     user: User,
-    share: Share,
+    share: Arc<Share>,
     relayed: SocketAddr,
     expires: Instant,
     /// The request that made it and its answer, which may be asked for again.
@@ -260,7 +261,7 @@ impl Session {
             v6: family(request)?,
             request: request.clone(),
             user: user.clone(),
-            share,
+            share: Arc::new(share),
             lifetime: asked.clamp(LIFETIME, MAX_LIFETIME),
         })))
     }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-/// How long a client may take until it has a relayed address, and may be without one afterwards.
+/// How long a client may take until it has a relayed address, whatever it says, and may stay once it has given it back.
 const ANONYMOUS: Duration = Duration::from_secs(10);
 /// Bytes that are read at once.
 const READ: usize = 16 << 10;
@@ -33,6 +33,7 @@ where
         reached: local.ip().to_canonical(),
         session: Some(Session::new(remote)),
         relayed: None,
+        until: Instant::now() + ANONYMOUS,
         frames,
     };
     debug!(%remote, "TURN by TCP");
@@ -65,6 +66,8 @@ struct Stream<'a> {
     /// While there is no relayed address.
     session: Option<Session>,
     relayed: Option<Arc<Relayed>>,
+    /// How long it may stay without a relayed address.
+    until: Instant,
     frames: mpsc::Sender<Vec<u8>>,
 }
 
@@ -74,26 +77,26 @@ impl Stream<'_> {
         let mut frame = Vec::new();
         let mut stranger = Some(stranger);
         loop {
+            let until = self.until();
             let next = next_frame(&mut reader, &mut frame);
-            let came = match self.is_known() {
-                true => next.await,
-                false => timeout(ANONYMOUS, next).await.ok().flatten(),
-            };
-            if came.is_none() || !self.on_frame(&frame).await {
+            let came = timeout_at(until, next).await.ok().flatten();
+            if came.is_none() || Instant::now() >= until || !self.on_frame(&frame).await {
                 return;
             }
-            if self.is_known() {
-                stranger = None;
-            }
-            // One that never shows who it is has its time once, however much it says.
-            if stranger.is_some() && self.session.is_none() {
-                return;
+            if self.relayed.is_some() {
+                drop(stranger.take());
             }
         }
     }
 
-    fn is_known(&self) -> bool {
-        self.relayed.as_ref().is_some_and(|relayed| relayed.is_live())
+    /// Frames alone do not make it later, only a relayed address does.
+    fn until(&self) -> Instant {
+        let expires = self.relayed.as_ref().map(|relayed| relayed.session().expires());
+        match expires {
+            Some(Some(expires)) => expires.into(),
+            Some(None) => Instant::now(),
+            None => self.until,
+        }
     }
 
     /// Whether it goes on.
@@ -114,9 +117,13 @@ impl Stream<'_> {
                 true
             }
             Step::Release(answer) => {
-                let _ = self.frames.send(answer).await;
-                // Until the client, which has what it wanted, closes.
-                true
+                // Its port is free with its socket, which is here too.
+                if let Some(relayed) = self.relayed.take() {
+                    relayed.end();
+                }
+                self.until = Instant::now() + ANONYMOUS;
+                // The client, which has what it wanted, closes.
+                self.frames.send(answer).await.is_ok()
             }
             Step::Open(wanted) => {
                 let Some(session) = self.session.take() else {

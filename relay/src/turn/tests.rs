@@ -27,6 +27,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
+mod ends;
+
 const SECRET: &str = "north";
 const HANG: Duration = Duration::from_secs(60);
 
