@@ -32,6 +32,7 @@ use rules::Rules;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// A TURN server beside a relay. Cheap to clone.
@@ -41,6 +42,24 @@ pub(crate) struct Turn(Arc<Server>);
 pub(crate) struct Server {
     rules: Rules,
     relays: Relays,
+    /// Whether it is over. Each task listens, and counts while it does.
+    over: watch::Sender<bool>,
+}
+
+impl Server {
+    /// A task of this server has begun, and ends with it.
+    fn task(&self) -> watch::Receiver<bool> {
+        self.over.subscribe()
+    }
+
+    fn is_over(&self) -> bool {
+        *self.over.borrow()
+    }
+}
+
+/// Ready when the server is over.
+async fn over(task: &mut watch::Receiver<bool>) {
+    let _ = task.wait_for(|over| *over).await;
 }
 
 impl std::fmt::Debug for Turn {
@@ -54,7 +73,19 @@ impl Turn {
         Ok(Self(Arc::new(Server {
             rules: Rules::new(secret, Peers::new(config), config)?,
             relays: Relays::new(config),
+            over: watch::Sender::new(false),
         })))
+    }
+
+    /// Ends all its tasks; there are none any more when this returns.
+    pub(crate) async fn close(&self) {
+        self.end();
+        self.0.over.closed().await;
+    }
+
+    /// Ends all its tasks, when they have their turn.
+    pub(crate) fn end(&self) {
+        self.0.over.send_replace(true);
     }
 
     /// Listens for UDP at these addresses, which are the relay's.
@@ -63,13 +94,19 @@ impl Turn {
         fronts.map(Fronts)
     }
 
-    /// Serves the clients behind these sockets, for ever. Each has a task of its own, so that a flood takes no turns of
+    /// Serves the clients behind these sockets, until this server is closed. Each has a task of its own, so that a flood takes no turns of
     /// whoever awaits this; they end with it.
     pub(crate) async fn serve(&self, Fronts(fronts): Fronts) {
         let mut tasks = JoinSet::new();
         for front in fronts {
             let server = Arc::clone(&self.0);
-            tasks.spawn(async move { net::serve(&server, front).await });
+            tasks.spawn(async move {
+                let mut task = server.task();
+                tokio::select! {
+                    () = net::serve(&server, front) => {}
+                    () = over(&mut task) => {}
+                }
+            });
         }
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
@@ -83,7 +120,11 @@ impl Turn {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        stream::serve(&self.0, stream, [remote, local], stranger).await;
+        let mut task = self.0.task();
+        tokio::select! {
+            () = stream::serve(&self.0, stream, [remote, local], stranger) => {}
+            () = over(&mut task) => {}
+        }
     }
 }
 

@@ -161,7 +161,11 @@ fn on_packet(server: &Arc<Server>, front: &Arc<Front>, path: Path, packet: &[u8]
             let client = Box::new(Udp(Arc::clone(front), path));
             let (relayed, answer) = allocate(server, session, *wanted, reached, client);
             if let Some(relayed) = relayed {
-                front.clients().insert(path, relayed);
+                front.clients().insert(path, Arc::clone(&relayed));
+                // Its task may have ended before it was there.
+                if server.is_over() {
+                    front.forget(&path, &relayed);
+                }
             }
             front.send(&path, &answer);
         }

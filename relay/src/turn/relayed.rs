@@ -1,6 +1,6 @@
 //! Relayed addresses: each is a UDP socket to peers, for one client.
 
-use super::Server;
+use super::{Server, over};
 use super::clock::now;
 use super::message::data_indication;
 use super::peers::Peers;
@@ -133,12 +133,17 @@ pub(super) fn allocate(
         _share: share,
     });
     write(&server.relays.live).insert(address, Arc::clone(&relayed));
-    tokio::spawn(listen(Arc::clone(server), Arc::clone(&relayed)));
+    let (task, listening) = (server.task(), listen(Arc::clone(server), Arc::clone(&relayed)));
+    tokio::spawn(async move {
+        let _task = task; // ends after what it does
+        listening.await;
+    });
     (Some(relayed), answer)
 }
 
 /// Passes on what peers send, until the allocation ends.
 async fn listen(server: Arc<Server>, relayed: Arc<Relayed>) {
+    let mut task = server.task();
     loop {
         let Some(expires) = relayed.session().expires().filter(|expires| now() < *expires) else {
             break;
@@ -156,6 +161,7 @@ async fn listen(server: Arc<Server>, relayed: Arc<Relayed>) {
                 }
             },
             () = relayed.ended.notified() => break,
+            () = over(&mut task) => break,
             () = tokio::time::sleep_until(expires.into()) => {}
         }
     }

@@ -53,3 +53,33 @@ async fn what_is_given_back_is_free_at_once() {
     let (mut again, _served) = stream(&server);
     again.allocated().await;
 }
+
+/// A relay that has ended holds no port, neither its own nor those of clients that are still there.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_when_the_relay_has_ended() {
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let mut config = RelayConfig {
+        host: Some("127.0.0.1".into()),
+        port: 0,
+        ..RelayConfig::default()
+    };
+    config.turn.serve = true;
+    let file = std::env::temp_dir().join(format!("crosspeer-ends-{}", std::process::id()));
+    std::fs::write(&file, SECRET).unwrap();
+    config.turn.secret_file = Some(file.clone());
+    let relay = Relay::bind(config).await.unwrap();
+    std::fs::remove_file(file).unwrap();
+    let server = relay.local_addr();
+    let serving = tokio::spawn(relay.serve(async move {
+        let _ = stopped.await;
+    }));
+    let (mut udp, mut tcp) = (Client::udp(server, "a").await, Client::tcp(server, "b").await);
+    let held = [server, udp.allocated().await, tcp.allocated().await];
+    assert!(held.iter().all(|address| !is_free(*address)));
+    stop.send(()).unwrap();
+    timeout(HANG, serving).await.unwrap().unwrap();
+    assert!(held.iter().all(|address| is_free(*address)));
+    let Wire::Tcp(stream) = &mut tcp.wire else { unreachable!() };
+    let gone = timeout(HANG, stream.read(&mut [0; 1])).await.unwrap();
+    assert!(matches!(gone, Ok(0) | Err(_)));
+}
