@@ -71,7 +71,7 @@ impl std::fmt::Debug for Turn {
 impl Turn {
     pub(crate) fn new(config: &TurnConfig, secret: Secret) -> Result<Self, RelayError> {
         Ok(Self(Arc::new(Server {
-            rules: Rules::new(secret, Peers::new(config), config)?,
+            rules: Rules::new(secret, Peers::new(config)?, config)?,
             relays: Relays::new(config),
             over: watch::Sender::new(false),
         })))
