@@ -199,7 +199,9 @@ mod tests {
                 host: String::new(),
                 address: address.map(|address| address.parse().unwrap()),
             };
-            Owner::of(subject, &asker, Uuid::from_u128(client)).name(&secret).unwrap()
+            Owner::of(subject, &asker, Uuid::from_u128(client))
+                .name(&secret)
+                .unwrap()
         };
         let at = Some("192.0.2.1");
         assert_eq!(name(None, at, 1), name(None, Some("::ffff:192.0.2.1"), 2));

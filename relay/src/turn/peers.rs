@@ -206,13 +206,7 @@ mod tests {
         ] {
             assert!(is_special(ip(special)), "{special}");
         }
-        for public in [
-            "1.1.1.1",
-            "100.128.0.1",
-            "172.32.0.1",
-            "192.1.0.1",
-            "2001:db8::1",
-        ] {
+        for public in ["1.1.1.1", "100.128.0.1", "172.32.0.1", "192.1.0.1", "2001:db8::1"] {
             assert!(!is_special(ip(public)), "{public}");
         }
     }
@@ -279,7 +273,11 @@ mod tests {
                 assert_eq!(peers.verdict(now, ip(&written)), verdict, "{written}");
             }
         }
-        assert_eq!(peers.verdict(now, ip("2002:a02:1::5")), Verdict::Outside, "allowed as it is");
+        assert_eq!(
+            peers.verdict(now, ip("2002:a02:1::5")),
+            Verdict::Outside,
+            "allowed as it is"
+        );
         assert_eq!(peers.verdict(now, ip("::1")), Verdict::Own, "and no IPv4");
         assert_eq!(peers.verdict(now, ip("::")), Verdict::Forbidden);
     }
@@ -288,7 +286,10 @@ mod tests {
     #[allow(clippy::disallowed_methods)] // any time does
     fn networks_that_cannot_be_listed_stay_as_they_were() {
         let config = TurnConfig::default();
-        assert!(Peers::with(&config, unlisted).is_err(), "nothing is served without them");
+        assert!(
+            Peers::with(&config, unlisted).is_err(),
+            "nothing is served without them"
+        );
         let mut peers = Peers::with(&config, listed).unwrap();
         peers.list = unlisted;
         let now = Instant::now();

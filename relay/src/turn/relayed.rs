@@ -1,11 +1,11 @@
 //! Relayed addresses: each is a UDP socket to peers, for one client.
 
-use super::{Server, over};
 use super::clock::now;
 use super::message::data_indication;
 use super::peers::Peers;
 use super::quota::Share;
 use super::session::{Delivery, Peer, Session, Wanted};
+use super::{Server, over};
 use crate::config::TurnConfig;
 use std::cell::RefCell;
 use std::collections::HashMap;

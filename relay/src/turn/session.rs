@@ -1,8 +1,8 @@
 //! One client of the TURN server: what its packets lead to, and which of its peers' packets reach it. Without sockets.
 
 use super::message::{
-    ALLOCATION_MISMATCH, Answer, BAD_REQUEST, FAMILY_MISMATCH, FORBIDDEN, NO_CAPACITY, NO_SUCH_FAMILY, NOT_UDP, Refusal,
-    UNKNOWN_ATTRIBUTE, WRONG_CREDENTIALS, addresses, range, read,
+    ALLOCATION_MISMATCH, Answer, BAD_REQUEST, FAMILY_MISMATCH, FORBIDDEN, NO_CAPACITY, NO_SUCH_FAMILY, NOT_UDP,
+    Refusal, UNKNOWN_ATTRIBUTE, WRONG_CREDENTIALS, addresses, range, read,
 };
 use super::peers::Verdict;
 use super::quota::Share;

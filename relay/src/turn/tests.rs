@@ -451,7 +451,12 @@ async fn one_port_speaks_http_and_turn_and_is_not_disturbed_by_anything_else() {
 
 fn rules() -> Rules {
     let config = TurnConfig::default();
-    Rules::new(Secret::new(SECRET.into()).unwrap(), Peers::new(&config).unwrap(), &config).unwrap()
+    Rules::new(
+        Secret::new(SECRET.into()).unwrap(),
+        Peers::new(&config).unwrap(),
+        &config,
+    )
+    .unwrap()
 }
 
 /// Whatever comes: messages that were changed somewhere, signed or not, and noise.

@@ -44,7 +44,10 @@ async fn what_is_given_back_is_free_at_once() {
     let server = server(|config| config.allocations_per_user = 1);
     let (mut client, _served) = stream(&server);
     let address = client.allocated().await;
-    assert_eq!(code(&client.ask(METHOD_REFRESH, &[(ATTR_LIFETIME, &[0; 4])], &[]).await), 0);
+    assert_eq!(
+        code(&client.ask(METHOD_REFRESH, &[(ATTR_LIFETIME, &[0; 4])], &[]).await),
+        0
+    );
     // No time passes meanwhile.
     for _ in 0..1000 {
         tokio::task::yield_now().await;
@@ -79,7 +82,9 @@ async fn nothing_is_left_when_the_relay_has_ended() {
     stop.send(()).unwrap();
     timeout(HANG, serving).await.unwrap().unwrap();
     assert!(held.iter().all(|address| is_free(*address)));
-    let Wire::Tcp(stream) = &mut tcp.wire else { unreachable!() };
+    let Wire::Tcp(stream) = &mut tcp.wire else {
+        unreachable!()
+    };
     let gone = timeout(HANG, stream.read(&mut [0; 1])).await.unwrap();
     assert!(matches!(gone, Ok(0) | Err(_)));
 }
