@@ -83,11 +83,12 @@ pub struct RelayArgs {
     /// themselves.
     #[arg(long)]
     pub turn: bool,
+    // The others say only how, and need this, or `serve = true` in the file.
     /// This machine's public address, where it is behind a NAT that forwards the ports; once for IPv4, once for IPv6.
-    #[arg(long, value_name = "IP", requires = "turn")]
+    #[arg(long, value_name = "IP")]
     pub turn_address: Vec<IpAddr>,
     /// UDP ports of relayed addresses [default: 49152-65535].
-    #[arg(long, value_name = "FROM-TO", requires = "turn")]
+    #[arg(long, value_name = "FROM-TO")]
     pub turn_ports: Option<String>,
     /// File with the secret that TURN credentials are made of, as coturn's static-auth-secret [default: a new one].
     #[arg(long, value_name = "FILE")]
@@ -97,13 +98,18 @@ pub struct RelayArgs {
     #[arg(long, value_name = "URL")]
     pub turn_url: Vec<String>,
     /// Network, such as 10.0.0.0/8, that TURN may reach though it is private or this machine's; may be repeated.
-    #[arg(long, value_name = "NETWORK", requires = "turn")]
+    #[arg(long, value_name = "NETWORK")]
     pub turn_allow: Vec<ipnet::IpNet>,
-    /// Relayed addresses that one client may have at once; a connection keeps two [default: 256].
-    #[arg(long, value_name = "COUNT", requires = "turn")]
+    /// Relayed addresses that the clients with one subject's tokens, or else those of one address, may have at once; a
+    /// connection keeps two [default: 256].
+    #[arg(long, value_name = "COUNT")]
     pub turn_allocations: Option<usize>,
-    /// Bytes in a second that TURN passes for one client [default: no limit].
-    #[arg(long, value_name = "BYTES", requires = "turn")]
+    /// Relayed addresses that all clients together may have at once [default: as many as there are ports, but no more than
+    /// half of the files that may be open].
+    #[arg(long, value_name = "COUNT")]
+    pub turn_total: Option<usize>,
+    /// Bytes in a second that TURN passes for those who share relayed addresses [default: no limit].
+    #[arg(long, value_name = "BYTES")]
     pub turn_bandwidth: Option<u64>,
     /// Directory for server.log, beside standard output.
     #[arg(long, value_name = "DIR")]
@@ -150,6 +156,7 @@ impl RelayArgs {
             Some(path) => RelayConfig::from_file(path)?,
             None => RelayConfig::default(),
         };
+        let only_served = self.only_served();
         if let Some(auth) = self.auth() {
             config.auth = auth;
         }
@@ -175,6 +182,10 @@ impl RelayArgs {
         config.keyfile = self.keyfile.or(config.keyfile);
         let turn = &mut config.turn;
         turn.serve |= self.turn;
+        if let Some(option) = only_served.filter(|_| !turn.serve) {
+            let text = format!("{option} needs --turn, or serve = true in the configuration file's table [turn]");
+            return Err(RelayError::Config(text));
+        }
         if !self.turn_address.is_empty() {
             turn.addresses = self.turn_address;
         }
@@ -187,11 +198,25 @@ impl RelayArgs {
         turn.ports = self.turn_ports.unwrap_or_else(|| turn.ports.clone());
         turn.secret_file = self.turn_secret_file.or_else(|| turn.secret_file.take());
         turn.allocations_per_user = self.turn_allocations.unwrap_or(turn.allocations_per_user);
+        turn.allocations = self.turn_total.or(turn.allocations);
         turn.bytes_per_second = self.turn_bandwidth.or(turn.bytes_per_second);
         config.logging.log_dir = self.log_dir.or(config.logging.log_dir);
         config.logging.default_level = self.log_level.unwrap_or(config.logging.default_level);
         config.validate()?;
         Ok(config)
+    }
+
+    /// An option that is given and means something only where the relay is a TURN server.
+    fn only_served(&self) -> Option<&'static str> {
+        let given = [
+            ("--turn-address", !self.turn_address.is_empty()),
+            ("--turn-ports", self.turn_ports.is_some()),
+            ("--turn-allow", !self.turn_allow.is_empty()),
+            ("--turn-allocations", self.turn_allocations.is_some()),
+            ("--turn-total", self.turn_total.is_some()),
+            ("--turn-bandwidth", self.turn_bandwidth.is_some()),
+        ];
+        given.into_iter().find_map(|(option, given)| given.then_some(option))
     }
 
     /// Who judges tokens, if the command line says it.
@@ -299,4 +324,43 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: RelayArgs,
+    }
+
+    fn config(words: &[&str]) -> Result<RelayConfig, RelayError> {
+        let words = std::iter::once("relay").chain(words.iter().copied());
+        Cli::try_parse_from(words).unwrap().args.into_config()
+    }
+
+    #[test]
+    fn how_turn_is_served_may_be_said_wherever_it_is_served() {
+        let file = std::env::temp_dir().join(format!("crosspeer-args-{}.toml", std::process::id()));
+        std::fs::write(&file, "[turn]\nserve = true\n").unwrap();
+        let file_arg = file.to_str().unwrap();
+        for option in [
+            ["--turn-ports", "50000-50100"],
+            ["--turn-address", "192.0.2.1"],
+            ["--turn-allow", "10.0.0.0/8"],
+            ["--turn-allocations", "7"],
+            ["--turn-total", "7"],
+            ["--turn-bandwidth", "7"],
+        ] {
+            let [name, value] = option;
+            assert!(config(&["--config", file_arg, name, value]).unwrap().turn.serve);
+            assert!(config(&["--turn", name, value]).unwrap().turn.serve);
+            let error = config(&option).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("serve = true"), "{error}");
+        }
+        std::fs::remove_file(file).unwrap();
+    }
 }

@@ -21,3 +21,9 @@ pub fn raise_file_limit() {
         Err(error) => warn!("may open only {before} files at once, and cannot raise that limit: {error}"),
     }
 }
+
+/// How many files this process may have open, where that is known.
+pub(crate) fn file_limit() -> Option<usize> {
+    let (soft, _) = rlimit::getrlimit(rlimit::Resource::NOFILE).ok()?;
+    usize::try_from(soft).ok()
+}

@@ -108,15 +108,16 @@ fn arrival(hub: &Hub, request: &mut Request, remote: Option<SocketAddr>) -> Arri
             address: remote.map(|remote| remote.ip()),
             origin,
         },
-        asker: asker(headers, query),
+        asker: asker(headers, query, remote),
     }
 }
 
 /// A client whose URL says `ice=1`. How it has reached this relay is how it reaches its STUN and TURN server.
-fn asker(headers: &HeaderMap, query: Option<&str>) -> Option<Asker> {
+fn asker(headers: &HeaderMap, query: Option<&str>, remote: Option<SocketAddr>) -> Option<Asker> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     (said(query, "ice=") == Some("1")).then(|| Asker {
         host: host.unwrap_or_default().to_owned(),
+        address: remote.map(|remote| remote.ip()),
     })
 }
 

@@ -152,6 +152,7 @@ impl Relay {
         let scheme = if acceptor.is_some() { "wss" } else { "ws" };
         info!("listening on {scheme}://{}", self.local_addr);
         let (turn, fronts) = turn.unzip();
+        let ending = turn.clone().map(Ending);
         let door = Door {
             hub: hub.clone(),
             acceptor,
@@ -170,6 +171,18 @@ impl Relay {
             _ = accepting => {}
             () = hub.shut_down() => {}
         }
+        if let Some(Ending(turn)) = &ending {
+            turn.close().await;
+        }
+    }
+}
+
+/// Ends the TURN server when it is dropped: its clients' tasks are not those of whoever serves.
+struct Ending(Turn);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -30,8 +30,11 @@ pub struct TurnConfig {
     /// Networks (`10.0.0.0/8`) that packets may be relayed to though they are private, link-local, loopback or this
     /// machine's. Default none.
     pub allow: Vec<IpNet>,
-    /// Relayed addresses that one user may have at once: a connection keeps one for each of UDP and TCP or TLS. Default 256.
+    /// Relayed addresses that one user (who has a token's subject, or else an address: of IPv6, a /64) may have at once: a connection keeps one for each of UDP and TCP or TLS. Default 256.
     pub allocations_per_user: usize,
+    /// Relayed addresses that all users together may have at once, at most. Default: one for each port, but for no more
+    /// than half of the files that the process may have open.
+    pub allocations: Option<usize>,
     /// Bytes that one user may send and receive in a second, over all its relayed addresses; what exceeds them is dropped.
     /// Default: no limit.
     pub bytes_per_second: Option<u64>,
@@ -49,6 +52,7 @@ impl Default for TurnConfig {
             urls: Vec::new(),
             allow: Vec::new(),
             allocations_per_user: 256,
+            allocations: None,
             bytes_per_second: None,
             lifetime: 3600,
         }
@@ -74,8 +78,8 @@ impl TurnConfig {
             "turn.urls of another server need its secret: turn.secret_file (--turn-secret-file)".into()
         } else if self.lifetime < 2 || self.lifetime > u64::from(u32::MAX) {
             "turn.lifetime must be at least 2 seconds, and fit into 32 bits".into()
-        } else if self.allocations_per_user == 0 || self.bytes_per_second == Some(0) {
-            "turn.allocations_per_user and turn.bytes_per_second must be above 0".into()
+        } else if self.allocations_per_user == 0 || self.allocations == Some(0) || self.bytes_per_second == Some(0) {
+            "turn.allocations_per_user, turn.allocations and turn.bytes_per_second must be above 0".into()
         } else {
             return Ok(());
         };

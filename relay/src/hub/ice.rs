@@ -1,7 +1,7 @@
 //! STUN and TURN servers for clients that ask, with credentials that end and are given anew before.
 
 use super::Hub;
-use crate::turn::Handout;
+use crate::turn::{Handout, Owner};
 use crosspeer::relay::ConnId;
 use std::time::Duration;
 use uuid::Uuid;
@@ -31,8 +31,9 @@ impl Hub {
         let ice = self.0.ice.get()?;
         let inner = self.lock();
         let asker = inner.claims.asker(conn)?.clone();
-        let lasts = inner.claims.grant(conn).and_then(|grant| grant.lasts());
+        let grant = inner.claims.grant(conn).cloned();
         drop(inner);
-        ice.message(&asker, uuid, lasts)
+        let owner = Owner::of(grant.as_ref().map(|grant| grant.subject()), &asker, uuid);
+        ice.message(&asker, owner, grant.as_ref().and_then(|grant| grant.lasts()))
     }
 }

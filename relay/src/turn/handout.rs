@@ -3,8 +3,10 @@
 use super::clock::unix_time;
 use super::credentials::Secret;
 use crate::config::TurnConfig;
+use crate::strangers::site;
 use crosspeer::IceServer;
 use crosspeer::relay::{IceServers, RelayMessage};
+use std::net::IpAddr;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -34,6 +36,42 @@ enum Urls {
 pub(crate) struct Asker {
     /// Host and port as it has reached the relay: the HTTP header `Host`.
     pub(crate) host: String,
+    /// Where it has come from, if that is known.
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// Whose credentials are: what those share that have the same share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Owner<'a> {
+    /// Whoever has this subject's tokens.
+    Subject(&'a str),
+    /// Whoever comes from this address: a UUID is of a client's own choice.
+    Address(IpAddr),
+    /// This client, of which nothing else tells it apart from others: it has come from the relay's own host, as all do
+    /// behind a proxy there.
+    Client(Uuid),
+}
+
+impl<'a> Owner<'a> {
+    pub(crate) fn of(subject: Option<&'a str>, asker: &Asker, client: Uuid) -> Self {
+        let address = asker.address.map(|address| address.to_canonical());
+        match (subject.filter(|subject| !subject.is_empty()), address) {
+            (Some(subject), _) => Self::Subject(subject),
+            (None, Some(address)) if !address.is_loopback() => Self::Address(site(address)),
+            _ => Self::Client(client),
+        }
+    }
+
+    /// The name in its credentials, which are sent in the clear: it says nothing to whoever has not the secret.
+    fn name(self, secret: &Secret) -> Option<String> {
+        let text = match self {
+            Self::Client(client) => return Some(client.simple().to_string()),
+            Self::Subject(subject) => format!("subject {subject}"),
+            Self::Address(address) => format!("address {address}"),
+        };
+        let mac = secret.mac(text.as_bytes())?;
+        Some(mac[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
 }
 
 impl Handout {
@@ -53,14 +91,14 @@ impl Handout {
     }
 
     /// The message for this client, which may be one for so long; `None` where it cannot be said how it reaches the server.
-    pub(crate) fn message(&self, asker: &Asker, client: Uuid, lasts: Option<Duration>) -> Option<String> {
+    pub(crate) fn message(&self, asker: &Asker, owner: Owner<'_>, lasts: Option<Duration>) -> Option<String> {
         let urls = match &self.urls {
             Urls::Given(urls) => urls.clone(),
             Urls::Own { port, tls } => own_urls(&asker.host, *port, *tls)?,
         };
         let lifetime = lasts.map_or(self.lifetime, |lasts| lasts.min(self.lifetime));
         let expires = unix_time().saturating_add(lifetime.as_secs());
-        let (username, credential) = self.secret.issue(&client.simple().to_string(), expires)?;
+        let (username, credential) = self.secret.issue(&owner.name(&self.secret)?, expires)?;
         let mut server = IceServer::default().with_credentials(username, credential);
         server.urls = urls;
         Some(RelayMessage::IceServers(IceServers { server, lifetime }).encode())
@@ -132,9 +170,11 @@ mod tests {
         let handout = Handout::new(&TurnConfig::default(), secret.clone(), 8700, false);
         let asker = Asker {
             host: "relay.example:8700".into(),
+            address: None,
         };
+        let owner = Owner::Client(Uuid::from_u128(7));
         let before = unix_time();
-        let text = handout.message(&asker, Uuid::from_u128(7), None).unwrap();
+        let text = handout.message(&asker, owner, None).unwrap();
         let (server, lifetime) = read(&text);
         assert_eq!((server.urls.len(), lifetime), (3, Duration::from_secs(3600)));
         let (expires, name) = super::super::credentials::parts(&server.username).unwrap();
@@ -143,11 +183,39 @@ mod tests {
         assert_eq!(secret.password(&server.username), Some(server.credential));
 
         let short = Some(Duration::from_millis(60_900));
-        let text = handout.message(&asker, Uuid::from_u128(7), short).unwrap();
+        let text = handout.message(&asker, owner, short).unwrap();
         let (server, lifetime) = read(&text);
         let (expires, _) = super::super::credentials::parts(&server.username).unwrap();
         assert_eq!(lifetime, Duration::from_secs(60), "they end with the token");
         assert!(expires <= unix_time() + 60);
+    }
+
+    /// Whatever UUID it takes: a client has one share, by its token or else by where it is.
+    #[test]
+    fn a_user_is_a_token_or_an_address_and_no_uuid() {
+        let secret = Secret::new("north".into()).unwrap();
+        let name = |subject: Option<&str>, address: Option<&str>, client: u128| {
+            let asker = Asker {
+                host: String::new(),
+                address: address.map(|address| address.parse().unwrap()),
+            };
+            Owner::of(subject, &asker, Uuid::from_u128(client))
+                .name(&secret)
+                .unwrap()
+        };
+        let at = Some("192.0.2.1");
+        assert_eq!(name(None, at, 1), name(None, Some("::ffff:192.0.2.1"), 2));
+        assert_eq!(name(None, at, 1), name(Some(""), at, 2));
+        assert_ne!(name(None, at, 1), name(None, Some("192.0.2.2"), 1));
+        let six = ["2001:db8::1", "2001:db8::2:1", "2001:db8:0:1::1"].map(|address| name(None, Some(address), 1));
+        assert!(six[0] == six[1] && six[0] != six[2], "one /64, and another");
+        assert_eq!(name(Some("a"), at, 1), name(Some("a"), Some("192.0.2.2"), 2));
+        assert_ne!(name(Some("a"), at, 1), name(Some("b"), at, 1));
+        assert_ne!(name(Some("192.0.2.1"), at, 1), name(None, at, 1));
+        for address in [None, Some("127.0.0.1"), Some("::1")] {
+            assert_ne!(name(None, address, 1), name(None, address, 2));
+        }
+        assert!(!name(Some("alice"), at, 1).contains("alice"));
     }
 
     fn read(text: &str) -> (IceServer, Duration) {

@@ -113,15 +113,16 @@ fn begin(typ: MessageType, transaction_id: TransactionId) -> Message {
     message
 }
 
-/// A Data indication: what a peer without a channel has sent.
-pub(super) fn data_indication(peer: SocketAddr, data: &[u8]) -> Vec<u8> {
+/// A Data indication: what a peer without a channel has sent. `None` for what is so long that its length would not fit
+/// into the header: what is behind it would be read as a message of its own.
+pub(super) fn data_indication(peer: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
     use rtc_stun::attributes::{ATTR_DATA, ATTR_XOR_PEER_ADDRESS};
     let class: MessageClass = CLASS_INDICATION;
     let indication = begin(MessageType::new(METHOD_DATA, class), TransactionId::new());
     let Answer(indication) = Answer(indication)
         .with_address(ATTR_XOR_PEER_ADDRESS, peer)
         .with(ATTR_DATA, data);
-    indication.raw
+    (indication.raw.len() - HEADER <= MAX_MESSAGE).then_some(indication.raw)
 }
 
 /// Where an attribute's value is in the message's bytes.
@@ -161,4 +162,25 @@ fn address(raw: &[u8], value: &[u8]) -> Option<SocketAddr> {
         _ => return None,
     };
     Some(SocketAddr::new(ip, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_indication_is_longer_than_its_header_says() {
+        for (peer, most) in [("192.0.2.1:1", 65_516), ("[2001:db8::1]:1", 65_504)] {
+            let peer = peer.parse().unwrap();
+            for length in [0, 1, 1200, most - 1, most] {
+                let indication = data_indication(peer, &vec![7; length]).unwrap();
+                let message = read(&indication).unwrap();
+                let data = range(&message, rtc_stun::attributes::ATTR_DATA).unwrap();
+                assert_eq!(data.len(), length);
+            }
+            for length in [most + 1, 65_524, 65_528, 65_535] {
+                assert!(data_indication(peer, &vec![7; length]).is_none(), "{length}");
+            }
+        }
+    }
 }

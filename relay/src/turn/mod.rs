@@ -22,7 +22,7 @@ mod stream;
 mod tests;
 
 pub(crate) use credentials::Secret;
-pub(crate) use handout::{Asker, Handout};
+pub(crate) use handout::{Asker, Handout, Owner};
 
 use crate::config::{RelayError, TurnConfig};
 use net::Front;
@@ -32,6 +32,8 @@ use rules::Rules;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// A TURN server beside a relay. Cheap to clone.
 #[derive(Clone)]
@@ -40,6 +42,24 @@ pub(crate) struct Turn(Arc<Server>);
 pub(crate) struct Server {
     rules: Rules,
     relays: Relays,
+    /// Whether it is over. Each task listens, and counts while it does.
+    over: watch::Sender<bool>,
+}
+
+impl Server {
+    /// A task of this server has begun, and ends with it.
+    fn task(&self) -> watch::Receiver<bool> {
+        self.over.subscribe()
+    }
+
+    fn is_over(&self) -> bool {
+        *self.over.borrow()
+    }
+}
+
+/// Ready when the server is over.
+async fn over(task: &mut watch::Receiver<bool>) {
+    let _ = task.wait_for(|over| *over).await;
 }
 
 impl std::fmt::Debug for Turn {
@@ -51,9 +71,21 @@ impl std::fmt::Debug for Turn {
 impl Turn {
     pub(crate) fn new(config: &TurnConfig, secret: Secret) -> Result<Self, RelayError> {
         Ok(Self(Arc::new(Server {
-            rules: Rules::new(secret, Peers::new(config), config)?,
+            rules: Rules::new(secret, Peers::new(config)?, config)?,
             relays: Relays::new(config),
+            over: watch::Sender::new(false),
         })))
+    }
+
+    /// Ends all its tasks; there are none any more when this returns.
+    pub(crate) async fn close(&self) {
+        self.end();
+        self.0.over.closed().await;
+    }
+
+    /// Ends all its tasks, when they have their turn.
+    pub(crate) fn end(&self) {
+        self.0.over.send_replace(true);
     }
 
     /// Listens for UDP at these addresses, which are the relay's.
@@ -62,10 +94,25 @@ impl Turn {
         fronts.map(Fronts)
     }
 
-    /// Serves the clients behind these sockets, for ever.
+    /// Serves the clients behind these sockets, until this server is closed. Each has a task of its own, so that a flood takes no turns of
+    /// whoever awaits this; they end with it.
     pub(crate) async fn serve(&self, Fronts(fronts): Fronts) {
-        let served = fronts.into_iter().map(|front| net::serve(&self.0, front));
-        futures_util::future::join_all(served).await;
+        let mut tasks = JoinSet::new();
+        for front in fronts {
+            let server = Arc::clone(&self.0);
+            tasks.spawn(async move {
+                let mut task = server.task();
+                tokio::select! {
+                    () = net::serve(&server, front) => {}
+                    () = over(&mut task) => {}
+                }
+            });
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("UDP is no longer served: {error}");
+            }
+        }
     }
 
     /// Serves a client that came by TCP or TLS, until it is gone. `stranger` is dropped once it has shown who it is.
@@ -73,7 +120,11 @@ impl Turn {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        stream::serve(&self.0, stream, [remote, local], stranger).await;
+        let mut task = self.0.task();
+        tokio::select! {
+            () = stream::serve(&self.0, stream, [remote, local], stranger) => {}
+            () = over(&mut task) => {}
+        }
     }
 }
 

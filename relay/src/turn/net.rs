@@ -129,6 +129,8 @@ pub(super) async fn serve(server: &Arc<Server>, front: Arc<Front>) {
                 on_packet(server, &front, path, packet);
             }
         }
+        // A socket that always has more never makes us wait by itself.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -159,11 +161,45 @@ fn on_packet(server: &Arc<Server>, front: &Arc<Front>, path: Path, packet: &[u8]
             let client = Box::new(Udp(Arc::clone(front), path));
             let (relayed, answer) = allocate(server, session, *wanted, reached, client);
             if let Some(relayed) = relayed {
-                front.clients().insert(path, relayed);
+                front.clients().insert(path, Arc::clone(&relayed));
+                // Its task may have ended before it was there.
+                if server.is_over() {
+                    front.forget(&path, &relayed);
+                }
             }
             front.send(&path, &answer);
         }
         // Nothing else leads to anything without a relayed address.
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{binding, server};
+    use super::*;
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    #[tokio::test]
+    async fn packets_that_wait_leave_other_tasks_their_turn() {
+        let front = Front::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(front.local).unwrap();
+        client.set_nonblocking(true).unwrap();
+        const ALL: usize = 100;
+        for _ in 0..ALL {
+            client.send(&binding()).unwrap();
+        }
+        let server = server(|_| {});
+        let mut serving = std::pin::pin!(serve(&server, front));
+        let mut answered = 0;
+        while answered == 0 {
+            let polled = poll_fn(|context| Poll::Ready(serving.as_mut().poll(context)));
+            assert!(polled.await.is_pending());
+            answered = std::iter::from_fn(|| client.recv(&mut [0; 200]).ok()).count();
+            tokio::task::yield_now().await;
+        }
+        assert!(answered < ALL, "all of them in one turn");
     }
 }

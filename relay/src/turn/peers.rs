@@ -1,7 +1,7 @@
 //! Whom packets may be relayed to: nobody who could not be reached from anywhere, so that a TURN server is no way into the
 //! network that it stands in.
 
-use crate::config::TurnConfig;
+use crate::config::{RelayError, TurnConfig};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
@@ -28,39 +28,70 @@ pub(super) struct Peers {
     /// Addresses that lead to this machine though no interface has them.
     public: Vec<IpAddr>,
     here: Mutex<Here>,
+    list: List,
 }
 
+/// What lists this machine's interfaces.
+type List = fn() -> std::io::Result<Vec<IpNet>>;
+
 /// This machine's interfaces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Here {
     at: Option<Instant>,
     networks: Vec<IpNet>,
 }
 
 impl Peers {
-    pub(super) fn new(config: &TurnConfig) -> Self {
-        Self {
+    /// # Errors
+    /// This machine's interfaces cannot be listed: its networks would not be told from others.
+    pub(super) fn new(config: &TurnConfig) -> Result<Self, RelayError> {
+        Self::with(config, networks)
+    }
+
+    fn with(config: &TurnConfig, list: List) -> Result<Self, RelayError> {
+        let wrong = |error| RelayError::Config(format!("TURN: cannot list this machine's network interfaces: {error}"));
+        let networks = list().map_err(wrong)?;
+        Ok(Self {
             allow: config.allow.clone(),
             public: config.addresses.clone(),
-            here: Mutex::default(),
-        }
+            here: Mutex::new(Here { at: None, networks }),
+            list,
+        })
     }
 
     pub(super) fn verdict(&self, now: Instant, ip: IpAddr) -> Verdict {
         let ip = ip.to_canonical();
-        if self.allow.iter().any(|network| network.contains(&ip)) {
-            return Verdict::Outside;
-        }
         let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
         if here.at.is_none_or(|at| now.saturating_duration_since(at) >= LOOK_AGAIN) {
             here.at = Some(now);
-            here.networks = networks();
+            match (self.list)() {
+                Ok(networks) => here.networks = networks,
+                Err(error) => tracing::warn!("cannot list this machine's network interfaces, as before: {error}"),
+            }
+        }
+        match (self.of(&here.networks, ip), embedded(ip)) {
+            // Whatever translates it sends it on to that address; of this machine, past what is checked here.
+            (Verdict::Outside, Some(v4)) if !self.allows(ip) => match self.of(&here.networks, v4.into()) {
+                Verdict::Outside => Verdict::Outside,
+                Verdict::Own | Verdict::Forbidden => Verdict::Forbidden,
+            },
+            (verdict, _) => verdict,
+        }
+    }
+
+    fn allows(&self, ip: IpAddr) -> bool {
+        self.allow.iter().any(|network| network.contains(&ip))
+    }
+
+    fn of(&self, networks: &[IpNet], ip: IpAddr) -> Verdict {
+        if self.allows(ip) {
+            return Verdict::Outside;
         }
         let own = |network: &IpNet| network.addr() == ip;
-        if self.public.contains(&ip) || here.networks.iter().any(own) {
+        if self.public.contains(&ip) || networks.iter().any(own) {
             return Verdict::Own;
         }
-        match is_special(ip) || here.networks.iter().any(|network| network.contains(&ip)) {
+        match is_special(ip) || networks.iter().any(|network| network.contains(&ip)) {
             true => Verdict::Forbidden,
             false => Verdict::Outside,
         }
@@ -68,7 +99,7 @@ impl Peers {
 
     /// An address of this machine of that family that others may know, if it has one.
     pub(super) fn own_address(v6: bool) -> Option<IpAddr> {
-        let all: Vec<IpAddr> = networks().iter().map(IpNet::addr).collect();
+        let all: Vec<IpAddr> = networks().unwrap_or_default().iter().map(IpNet::addr).collect();
         let fits = |ip: &&IpAddr| ip.is_ipv6() == v6 && !ip.is_loopback() && !is_link_local(**ip);
         let mut fitting: Vec<IpAddr> = all.iter().filter(fits).copied().collect();
         fitting.sort_by_key(|ip| is_special(*ip));
@@ -76,11 +107,8 @@ impl Peers {
     }
 }
 
-fn networks() -> Vec<IpNet> {
-    let found = if_addrs::get_if_addrs().unwrap_or_else(|error| {
-        tracing::warn!("cannot list this machine's network interfaces: {error}");
-        Vec::new()
-    });
+fn networks() -> std::io::Result<Vec<IpNet>> {
+    let found = if_addrs::get_if_addrs()?;
     let network = |interface: if_addrs::Interface| {
         let prefix = match &interface.addr {
             if_addrs::IfAddr::V4(v4) => v4.prefixlen,
@@ -88,7 +116,7 @@ fn networks() -> Vec<IpNet> {
         };
         IpNet::new(interface.ip(), prefix).ok()
     };
-    found.into_iter().filter_map(network).collect()
+    Ok(found.into_iter().filter_map(network).collect())
 }
 
 fn is_link_local(ip: IpAddr) -> bool {
@@ -114,20 +142,25 @@ fn is_special_v4(v4: Ipv4Addr) -> bool {
     v4.is_loopback() || v4.is_private() || v4.is_link_local() || shared || protocols || benchmarks || a == 0 || a >= 224
 }
 
-fn is_special_v6(v6: Ipv6Addr) -> bool {
-    let s = v6.segments();
+/// The IPv4 address that an IPv6 address stands for, to whatever translates it.
+fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(v6) = ip else { return None };
     let v4 = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
-    let embedded = match s {
+    match v6.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4(high, low)), // NAT64
         [0x2002, high, low, ..] => Some(v4(high, low)),               // 6to4
+        [0, 0, 0, 0, 0xffff, 0, high, low] => Some(v4(high, low)),    // SIIT
         [0, 0, 0, 0, 0, 0, high, low] => Some(v4(high, low)),         // ::1, ::, and what was IPv4 once
         _ => None,
-    };
+    }
+}
+
+fn is_special_v6(v6: Ipv6Addr) -> bool {
+    let s = v6.segments();
     let [first, ..] = s;
     let site_local = first & 0xffc0 == 0xfec0;
     let local_nat64 = s[..3] == [0x64, 0xff9b, 1];
-    embedded.is_some_and(is_special_v4)
-        || v6.is_loopback()
+    v6.is_loopback()
         || v6.is_unspecified()
         || v6.is_multicast()
         || v6.is_unicast_link_local()
@@ -164,29 +197,16 @@ mod tests {
             "255.255.255.255",
             "::",
             "::1",
-            "::127.0.0.1",
             "fe80::1",
             "fec0::1",
             "fc00::1",
             "fdff::1",
             "ff02::1",
-            "64:ff9b::7f00:1",
-            "64:ff9b::a9fe:a9fe",
             "64:ff9b:1::1",
-            "2002:7f00:1::",
-            "2002:c0a8:101::1",
         ] {
             assert!(is_special(ip(special)), "{special}");
         }
-        for public in [
-            "1.1.1.1",
-            "100.128.0.1",
-            "172.32.0.1",
-            "192.1.0.1",
-            "2001:db8::1",
-            "64:ff9b::101:101",
-            "2002:101:101::1",
-        ] {
+        for public in ["1.1.1.1", "100.128.0.1", "172.32.0.1", "192.1.0.1", "2001:db8::1"] {
             assert!(!is_special(ip(public)), "{public}");
         }
     }
@@ -195,7 +215,7 @@ mod tests {
     #[allow(clippy::disallowed_methods)] // any time does
     fn this_machine_is_told_apart_and_what_is_allowed_is() {
         let now = Instant::now();
-        let peers = Peers::new(&TurnConfig::default());
+        let peers = Peers::new(&TurnConfig::default()).unwrap();
         assert_eq!(peers.verdict(now, ip("127.0.0.1")), Verdict::Own, "an interface has it");
         assert_eq!(
             peers.verdict(now, ip("::ffff:127.0.0.1")),
@@ -210,9 +230,72 @@ mod tests {
             addresses: vec![ip("1.1.1.1")],
             ..TurnConfig::default()
         };
-        let peers = Peers::new(&config);
+        let peers = Peers::new(&config).unwrap();
         assert_eq!(peers.verdict(now, ip("127.0.0.1")), Verdict::Outside);
         assert_eq!(peers.verdict(now, ip("1.1.1.1")), Verdict::Own, "it leads here");
         assert_eq!(peers.verdict(now, ip("10.0.0.1")), Verdict::Forbidden);
+    }
+
+    /// A machine in a public network.
+    fn listed() -> std::io::Result<Vec<IpNet>> {
+        Ok(vec!["198.51.100.7/24".parse().unwrap(), "::1/128".parse().unwrap()])
+    }
+
+    fn unlisted() -> std::io::Result<Vec<IpNet>> {
+        Err(std::io::ErrorKind::PermissionDenied.into())
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // any time does
+    fn ipv4_within_ipv6_is_judged_as_ipv4() {
+        let config = TurnConfig {
+            allow: vec!["10.1.0.0/16".parse().unwrap(), "2002:a02:1::/48".parse().unwrap()],
+            addresses: vec![ip("203.0.113.1")],
+            ..TurnConfig::default()
+        };
+        let (now, peers) = (Instant::now(), Peers::with(&config, listed).unwrap());
+        for (high, low, verdict) in [
+            ("7f00", "1", Verdict::Forbidden),
+            ("a9fe", "a9fe", Verdict::Forbidden),
+            ("c0a8", "101", Verdict::Forbidden),
+            ("c633", "6407", Verdict::Forbidden), // an interface's own
+            ("c633", "6408", Verdict::Forbidden), // in its network
+            ("cb00", "7101", Verdict::Forbidden), // leads here
+            ("101", "101", Verdict::Outside),
+            ("a01", "1", Verdict::Outside), // allowed
+        ] {
+            for written in [
+                format!("64:ff9b::{high}:{low}"),
+                format!("2002:{high}:{low}::1"),
+                format!("::ffff:0:{high}:{low}"),
+                format!("::{high}:{low}"),
+            ] {
+                assert_eq!(peers.verdict(now, ip(&written)), verdict, "{written}");
+            }
+        }
+        assert_eq!(
+            peers.verdict(now, ip("2002:a02:1::5")),
+            Verdict::Outside,
+            "allowed as it is"
+        );
+        assert_eq!(peers.verdict(now, ip("::1")), Verdict::Own, "and no IPv4");
+        assert_eq!(peers.verdict(now, ip("::")), Verdict::Forbidden);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // any time does
+    fn networks_that_cannot_be_listed_stay_as_they_were() {
+        let config = TurnConfig::default();
+        assert!(
+            Peers::with(&config, unlisted).is_err(),
+            "nothing is served without them"
+        );
+        let mut peers = Peers::with(&config, listed).unwrap();
+        peers.list = unlisted;
+        let now = Instant::now();
+        for at in [now, now + LOOK_AGAIN] {
+            assert_eq!(peers.verdict(at, ip("198.51.100.8")), Verdict::Forbidden);
+            assert_eq!(peers.verdict(at, ip("198.51.100.7")), Verdict::Own);
+        }
     }
 }

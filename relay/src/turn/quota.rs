@@ -1,5 +1,6 @@
 //! How much one user may have: relayed addresses, and bytes in a second.
 
+use super::message::{NO_CAPACITY, QUOTA, Refusal};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -10,7 +11,8 @@ const BURST_SECONDS: f64 = 1.0;
 /// All users that have something.
 #[derive(Debug)]
 pub(super) struct Users {
-    allocations: usize,
+    /// Of each, and of all together.
+    allocations: [usize; 2],
     bytes_per_second: Option<u64>,
     present: Arc<Mutex<HashMap<String, Entry>>>,
 }
@@ -38,7 +40,7 @@ struct Bucket {
 }
 
 impl Users {
-    pub(super) fn new(allocations: usize, bytes_per_second: Option<u64>) -> Self {
+    pub(super) fn new(allocations: [usize; 2], bytes_per_second: Option<u64>) -> Self {
         Self {
             allocations,
             bytes_per_second,
@@ -46,8 +48,9 @@ impl Users {
         }
     }
 
-    /// One more relayed address for this user, unless it has as many as it may have.
-    pub(super) fn take(&self, name: &str) -> Option<Share> {
+    /// One more relayed address for this user, unless it has as many as it may have, or all together have.
+    pub(super) fn take(&self, name: &str) -> Result<Share, Refusal> {
+        let [of_one, of_all] = self.allocations;
         let bucket = || {
             self.bytes_per_second.map(|rate| {
                 let rate = rate as f64;
@@ -56,17 +59,22 @@ impl Users {
             })
         };
         let mut present = lock(&self.present);
+        let all: usize = present.values().map(|entry| entry.allocations).sum();
+        if all >= of_all {
+            tracing::warn!("no relayed address is left: all users together have {of_all} (turn.allocations)");
+            return Err(NO_CAPACITY);
+        }
         let entry = present.entry(name.to_owned()).or_insert_with(|| Entry {
             allocations: 0,
             bucket: bucket(),
         });
-        if entry.allocations >= self.allocations {
-            return None;
+        if entry.allocations >= of_one {
+            return Err(QUOTA);
         }
         entry.allocations += 1;
         let bucket = entry.bucket.clone();
         drop(present);
-        Some(Share {
+        Ok(Share {
             name: name.to_owned(),
             present: Arc::clone(&self.present),
             bucket,
@@ -115,19 +123,21 @@ mod tests {
 
     #[test]
     fn each_user_has_its_own_share_and_gives_it_back() {
-        let users = Users::new(2, None);
+        let users = Users::new([2, 3], None);
         let mine: Vec<_> = (0..2).map(|_| users.take("me").unwrap()).collect();
-        assert!(users.take("me").is_none());
-        assert!(users.take("you").is_some());
-        drop(mine);
-        assert!(users.take("me").is_some());
+        assert_eq!(users.take("me").unwrap_err(), QUOTA);
+        let yours = users.take("you").unwrap();
+        assert_eq!(users.take("you").unwrap_err(), NO_CAPACITY, "all together have as many");
+        assert_eq!(users.take("they").unwrap_err(), NO_CAPACITY);
+        drop((mine, yours));
+        assert!(users.take("me").is_ok());
         assert!(lock(&users.present).is_empty());
     }
 
     #[test]
     #[allow(clippy::disallowed_methods)] // the first time; all others are computed
     fn bytes_are_of_all_addresses_of_a_user_together() {
-        let users = Users::new(2, Some(1000));
+        let users = Users::new([2, 9], Some(1000));
         let (one, other) = (users.take("me").unwrap(), users.take("me").unwrap());
         let start = Instant::now();
         assert!(one.passes(start, 600) && !other.passes(start, 600) && other.passes(start, 400));
@@ -138,6 +148,6 @@ mod tests {
             one.passes(much_later, 1000) && !one.passes(much_later, 1),
             "a second's bytes at most"
         );
-        assert!(users.take("you").is_none_or(|you| you.passes(start, 1000)));
+        assert!(users.take("you").is_ok_and(|you| you.passes(start, 1000)));
     }
 }

@@ -1,10 +1,11 @@
 //! Relayed addresses: each is a UDP socket to peers, for one client.
 
-use super::Server;
 use super::clock::now;
 use super::message::data_indication;
 use super::peers::Peers;
+use super::quota::Share;
 use super::session::{Delivery, Peer, Session, Wanted};
+use super::{Server, over};
 use crate::config::TurnConfig;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -43,6 +44,8 @@ pub(super) struct Relayed {
     address: SocketAddr,
     client: Box<dyn Client>,
     ended: Notify,
+    /// Counts until the socket, which is dropped before, is closed.
+    _share: Arc<Share>,
 }
 
 /// The way to its client.
@@ -118,6 +121,7 @@ pub(super) fn allocate(
         Ok(bound) => bound,
         Err(family) => return (None, Session::deny(&server.rules, &wanted, family)),
     };
+    let share = Arc::clone(&wanted.share);
     let answer = session.grant(&server.rules, now(), wanted, address);
     tracing::debug!(%address, "relayed address");
     let relayed = Arc::new(Relayed {
@@ -126,27 +130,38 @@ pub(super) fn allocate(
         address,
         client,
         ended: Notify::new(),
+        _share: share,
     });
     write(&server.relays.live).insert(address, Arc::clone(&relayed));
-    tokio::spawn(listen(Arc::clone(server), Arc::clone(&relayed)));
+    let (task, listening) = (server.task(), listen(Arc::clone(server), Arc::clone(&relayed)));
+    tokio::spawn(async move {
+        let _task = task; // ends after what it does
+        listening.await;
+    });
     (Some(relayed), answer)
 }
 
 /// Passes on what peers send, until the allocation ends.
 async fn listen(server: Arc<Server>, relayed: Arc<Relayed>) {
+    let mut task = server.task();
     loop {
         let Some(expires) = relayed.session().expires().filter(|expires| now() < *expires) else {
             break;
         };
         tokio::select! {
             readable = relayed.socket.readable() => match readable {
-                Ok(()) => relayed.receive(),
+                Ok(()) => {
+                    relayed.receive();
+                    // A socket that always has more never makes us wait by itself.
+                    tokio::task::yield_now().await;
+                }
                 Err(error) => {
                     tracing::debug!(address = %relayed.address, "a relayed address failed: {error}");
                     break;
                 }
             },
             () = relayed.ended.notified() => break,
+            () = over(&mut task) => break,
             () = tokio::time::sleep_until(expires.into()) => {}
         }
     }
@@ -163,11 +178,6 @@ impl Relayed {
     /// Its client is gone, or has given it back.
     pub(super) fn end(&self) {
         self.ended.notify_one();
-    }
-
-    /// Whether it is one that a stream's client holds, and that has not ended.
-    pub(super) fn is_live(&self) -> bool {
-        self.session().expires().is_some_and(|expires| now() < expires)
     }
 
     /// Sends what its client has for a peer.
@@ -215,7 +225,10 @@ impl Relayed {
                 &scratch[..end]
             }
             Delivery::Indication => {
-                indication = data_indication(peer, &scratch[CHANNEL_HEADER..end]);
+                let Some(fitting) = data_indication(peer, &scratch[CHANNEL_HEADER..end]) else {
+                    return;
+                };
+                indication = fitting;
                 &indication
             }
         };
@@ -229,4 +242,38 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{open, server};
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Counts what it is sent.
+    #[derive(Clone, Default)]
+    struct Counter(Arc<AtomicUsize>);
+
+    impl Client for Counter {
+        fn send(&self, _: &[u8]) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn forget(&self, _: &Arc<Relayed>) {}
+    }
+
+    #[tokio::test]
+    async fn packets_that_wait_leave_other_tasks_their_turn() {
+        let server = server(|config| config.allow = vec!["127.0.0.0/8".parse().unwrap()]);
+        let (peer, came) = (std::net::UdpSocket::bind("127.0.0.1:0").unwrap(), Counter::default());
+        let relayed = open(&server, &[peer.local_addr().unwrap()], Box::new(came.clone()));
+        const ALL: usize = 100;
+        for _ in 0..ALL {
+            peer.send_to(b"hello", relayed.address).unwrap();
+        }
+        while came.0.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(came.0.load(Ordering::Relaxed) < ALL, "all of them in one turn");
+    }
 }

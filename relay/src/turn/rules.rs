@@ -6,6 +6,7 @@ use super::message::{Answer, BAD_REQUEST, EXPIRED, Refusal, STALE_NONCE, UNAUTHO
 use super::peers::Peers;
 use super::quota::{Share, Users};
 use crate::config::{RelayError, TurnConfig};
+use crate::files::file_limit;
 use rtc_stun::attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME, AttrType};
 use rtc_stun::crypto::RTCCryptoProvider;
 use rtc_stun::integrity::MessageIntegrity;
@@ -36,13 +37,20 @@ pub(super) struct User {
     pub(super) key: Vec<u8>,
 }
 
+/// Relayed addresses of all users together: each is a port and an open file, of which others need some too.
+fn total(config: &TurnConfig) -> Result<usize, RelayError> {
+    let ports = config.port_range()?.len();
+    let files = file_limit().map_or(usize::MAX, |files| (files / 2).max(1));
+    Ok(config.allocations.unwrap_or(usize::MAX).min(ports).min(files))
+}
+
 impl Rules {
     pub(super) fn new(secret: Secret, peers: Peers, config: &TurnConfig) -> Result<Self, RelayError> {
         Ok(Self {
             secret,
             nonces: Secret::load(None)?,
             peers,
-            users: Users::new(config.allocations_per_user, config.bytes_per_second),
+            users: Users::new([config.allocations_per_user, total(config)?], config.bytes_per_second),
         })
     }
 
@@ -51,7 +59,7 @@ impl Rules {
     }
 
     /// One more relayed address for this user.
-    pub(super) fn share(&self, user: &User) -> Option<Share> {
+    pub(super) fn share(&self, user: &User) -> Result<Share, Refusal> {
         // Credentials are renewed, and a user stays the same one.
         let name = parts(&user.name).map_or("", |(_, name)| name);
         self.users.take(name)

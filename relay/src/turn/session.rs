@@ -1,7 +1,7 @@
 //! One client of the TURN server: what its packets lead to, and which of its peers' packets reach it. Without sockets.
 
 use super::message::{
-    ALLOCATION_MISMATCH, Answer, BAD_REQUEST, FAMILY_MISMATCH, FORBIDDEN, NO_CAPACITY, NO_SUCH_FAMILY, NOT_UDP, QUOTA,
+    ALLOCATION_MISMATCH, Answer, BAD_REQUEST, FAMILY_MISMATCH, FORBIDDEN, NO_CAPACITY, NO_SUCH_FAMILY, NOT_UDP,
     Refusal, UNKNOWN_ATTRIBUTE, WRONG_CREDENTIALS, addresses, range, read,
 };
 use super::peers::Verdict;
@@ -19,6 +19,7 @@ use rtc_stun::message::{
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// RFC 8656's times: of an allocation (§3.2, §7.2), a permission (§9), a channel (§12).
@@ -79,7 +80,7 @@ struct Permission {
 pub(super) struct Wanted {
     request: Message,
     user: User,
-    share: Share,
+    pub(super) share: Arc<Share>,
     lifetime: Duration,
     /// The family that it must be of, if the client says.
     pub(super) v6: Option<bool>,
@@ -105,7 +106,7 @@ pub(super) struct Session {
 
 struct Allocation {
     user: User,
-    share: Share,
+    share: Arc<Share>,
     relayed: SocketAddr,
     expires: Instant,
     /// The request that made it and its answer, which may be asked for again.
@@ -254,13 +255,13 @@ impl Session {
             Some([_, _, _, _]) => return Err(NOT_UDP),
             _ => return Err(BAD_REQUEST),
         }
-        let share = rules.share(user).ok_or(QUOTA)?;
+        let share = rules.share(user)?;
         let asked = lifetime(request)?.unwrap_or(LIFETIME);
         Ok(Step::Open(Box::new(Wanted {
             v6: family(request)?,
             request: request.clone(),
             user: user.clone(),
-            share,
+            share: Arc::new(share),
             lifetime: asked.clamp(LIFETIME, MAX_LIFETIME),
         })))
     }

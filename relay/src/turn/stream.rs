@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-/// How long a client may take until it has a relayed address, and may be without one afterwards.
+/// How long a client may take until it has a relayed address, whatever it says, and may stay once it has given it back.
 const ANONYMOUS: Duration = Duration::from_secs(10);
 /// Bytes that are read at once.
 const READ: usize = 16 << 10;
@@ -33,6 +33,7 @@ where
         reached: local.ip().to_canonical(),
         session: Some(Session::new(remote)),
         relayed: None,
+        until: Instant::now() + ANONYMOUS,
         frames,
     };
     debug!(%remote, "TURN by TCP");
@@ -65,6 +66,8 @@ struct Stream<'a> {
     /// While there is no relayed address.
     session: Option<Session>,
     relayed: Option<Arc<Relayed>>,
+    /// How long it may stay without a relayed address.
+    until: Instant,
     frames: mpsc::Sender<Vec<u8>>,
 }
 
@@ -74,26 +77,26 @@ impl Stream<'_> {
         let mut frame = Vec::new();
         let mut stranger = Some(stranger);
         loop {
+            let until = self.until();
             let next = next_frame(&mut reader, &mut frame);
-            let came = match self.is_known() {
-                true => next.await,
-                false => timeout(ANONYMOUS, next).await.ok().flatten(),
-            };
-            if came.is_none() || !self.on_frame(&frame).await {
+            let came = timeout_at(until, next).await.ok().flatten();
+            if came.is_none() || Instant::now() >= until || !self.on_frame(&frame).await {
                 return;
             }
-            if self.is_known() {
-                stranger = None;
-            }
-            // One that never shows who it is has its time once, however much it says.
-            if stranger.is_some() && self.session.is_none() {
-                return;
+            if self.relayed.is_some() {
+                drop(stranger.take());
             }
         }
     }
 
-    fn is_known(&self) -> bool {
-        self.relayed.as_ref().is_some_and(|relayed| relayed.is_live())
+    /// Frames alone do not make it later, only a relayed address does.
+    fn until(&self) -> Instant {
+        let expires = self.relayed.as_ref().map(|relayed| relayed.session().expires());
+        match expires {
+            Some(Some(expires)) => expires.into(),
+            Some(None) => Instant::now(),
+            None => self.until,
+        }
     }
 
     /// Whether it goes on.
@@ -114,9 +117,13 @@ impl Stream<'_> {
                 true
             }
             Step::Release(answer) => {
-                let _ = self.frames.send(answer).await;
-                // Until the client, which has what it wanted, closes.
-                true
+                // Its port is free with its socket, which is here too.
+                if let Some(relayed) = self.relayed.take() {
+                    relayed.end();
+                }
+                self.until = Instant::now() + ANONYMOUS;
+                // The client, which has what it wanted, closes.
+                self.frames.send(answer).await.is_ok()
             }
             Step::Open(wanted) => {
                 let Some(session) = self.session.take() else {
@@ -150,16 +157,48 @@ async fn next_frame(reader: &mut (impl AsyncRead + Unpin), frame: &mut Vec<u8>) 
 
 /// Writes frames as they come; ends when the client takes none.
 async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(frame) = queue.recv().await {
-        let written = timeout(STALL, async {
-            writer.write_all(&frame).await?;
-            while let Ok(frame) = queue.try_recv() {
-                writer.write_all(&frame).await?;
+    while let Some(first) = queue.recv().await {
+        let mut next = Some(first);
+        while let Some(frame) = next {
+            if !in_time(writer.write_all(&frame)).await {
+                return;
             }
-            writer.flush().await
-        });
-        if !matches!(written.await, Ok(Ok(()))) {
+            next = queue.try_recv().ok();
+        }
+        if !in_time(writer.flush()).await {
             return;
         }
+    }
+}
+
+/// Whether the client takes this before it counts as gone.
+async fn in_time(written: impl Future<Output = std::io::Result<()>>) -> bool {
+    matches!(timeout(STALL, written).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its link is busy for much longer than it may stall.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_what_it_can_is_kept_and_one_that_takes_nothing_is_not() {
+        let (mut client, server) = tokio::io::duplex(4);
+        let (frames, queue) = mpsc::channel(QUEUE);
+        for frame in 0..10 {
+            frames.try_send(vec![frame; 4]).unwrap();
+        }
+        let writing = tokio::spawn(write(server, queue));
+        for frame in 0..10 {
+            tokio::time::sleep(STALL / 2).await; // of a clock that stands still while anything can be done
+            let mut came = [0xff; 4];
+            client.read_exact(&mut came).await.expect("the client is kept");
+            assert_eq!(came, [frame; 4]);
+        }
+        for _ in 0..2 {
+            frames.try_send(vec![0; 4]).unwrap();
+        }
+        writing.await.unwrap(); // though there may be more to write
+        assert!(frames.is_closed());
     }
 }

@@ -4,6 +4,7 @@ use super::clock::unix_time;
 use super::credentials::Secret;
 use super::message::range;
 use super::peers::Peers;
+use super::relayed::{Client as Way, Relayed, allocate};
 use super::rules::Rules;
 use super::session::{Session, Step};
 use super::*;
@@ -22,9 +23,11 @@ use rtc_stun::message::{
 };
 use rtc_stun::xoraddr::XorMappedAddress;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
+
+mod ends;
 
 const SECRET: &str = "north";
 const HANG: Duration = Duration::from_secs(60);
@@ -48,9 +51,51 @@ async fn relay(change: impl FnOnce(&mut RelayConfig)) -> SocketAddr {
     address
 }
 
+/// A server without listeners.
+pub(super) fn server(change: impl FnOnce(&mut TurnConfig)) -> Arc<Server> {
+    let mut config = TurnConfig::default();
+    change(&mut config);
+    let Turn(server) = Turn::new(&config, Secret::new(SECRET.into()).unwrap()).unwrap();
+    server
+}
+
+pub(super) fn binding() -> Vec<u8> {
+    request(METHOD_BINDING, &[], &[]).raw
+}
+
+/// A relayed address of a client that is reached by this way, and has permissions for these peers.
+pub(super) fn open(server: &Arc<Server>, peers: &[SocketAddr], way: Box<dyn Way>) -> Arc<Relayed> {
+    let mut client = Client::of(Wire::Memory(tokio::io::duplex(1).0), "a");
+    let mut session = Session::new("192.0.2.1:1000".parse().unwrap());
+    let transport: [(AttrType, &[u8]); 1] = [(ATTR_REQUESTED_TRANSPORT, &[17, 0, 0, 0])];
+    let now = super::clock::now();
+    for _ in 0..2 {
+        let mut message = request(METHOD_ALLOCATE, &transport, &[]);
+        client.sign(&mut message);
+        match session.on_packet(&server.rules, now, &message.raw) {
+            Step::Reply(answer) => {
+                let answer = super::message::read(&answer).unwrap();
+                client.challenge = Some((answer.get(ATTR_REALM).unwrap(), answer.get(ATTR_NONCE).unwrap()));
+            }
+            Step::Open(wanted) => {
+                let here = "127.0.0.1".parse().unwrap();
+                let relayed = allocate(server, session, *wanted, here, way).0.unwrap();
+                let mut message = request(METHOD_CREATE_PERMISSION, &[], peers);
+                client.sign(&mut message);
+                let step = relayed.session().on_packet(&server.rules, now, &message.raw);
+                assert!(matches!(step, Step::Reply(_)));
+                return relayed;
+            }
+            _ => break,
+        }
+    }
+    panic!("no relayed address");
+}
+
 enum Wire {
     Udp(UdpSocket),
     Tcp(TcpStream),
+    Memory(DuplexStream),
 }
 
 struct Client {
@@ -88,11 +133,8 @@ impl Client {
     async fn send(&mut self, bytes: &[u8]) {
         match &mut self.wire {
             Wire::Udp(socket) => assert_eq!(socket.send(bytes).await.unwrap(), bytes.len()),
-            Wire::Tcp(stream) => {
-                let mut padded = bytes.to_vec();
-                padded.resize(bytes.len().next_multiple_of(4), 0);
-                stream.write_all(&padded).await.unwrap();
-            }
+            Wire::Tcp(stream) => stream.write_all(&padded(bytes)).await.unwrap(),
+            Wire::Memory(stream) => stream.write_all(&padded(bytes)).await.unwrap(),
         }
     }
 
@@ -105,16 +147,8 @@ impl Client {
                     buffer.truncate(bytes);
                     buffer
                 }
-                Wire::Tcp(stream) => {
-                    let mut frame = vec![0; 4];
-                    stream.read_exact(&mut frame).await.unwrap();
-                    let length = usize::from(u16::from_be_bytes([frame[2], frame[3]]));
-                    let whole = length + if frame[0] < 4 { 20 } else { 4 };
-                    frame.resize(whole.next_multiple_of(4), 0);
-                    stream.read_exact(&mut frame[4..]).await.unwrap();
-                    frame.truncate(whole);
-                    frame
-                }
+                Wire::Tcp(stream) => frame(stream).await,
+                Wire::Memory(stream) => frame(stream).await,
             }
         };
         timeout(HANG, receiving).await.expect("something comes")
@@ -172,6 +206,23 @@ impl Client {
         message.add(ATTR_DATA, data);
         self.send(&message.raw).await;
     }
+}
+
+fn padded(bytes: &[u8]) -> Vec<u8> {
+    let mut padded = bytes.to_vec();
+    padded.resize(bytes.len().next_multiple_of(4), 0);
+    padded
+}
+
+async fn frame(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let mut frame = vec![0; 4];
+    stream.read_exact(&mut frame).await.unwrap();
+    let length = usize::from(u16::from_be_bytes([frame[2], frame[3]]));
+    let whole = length + if frame[0] < 4 { 20 } else { 4 };
+    frame.resize(whole.next_multiple_of(4), 0);
+    stream.read_exact(&mut frame[4..]).await.unwrap();
+    frame.truncate(whole);
+    frame
 }
 
 fn request(method: Method, attributes: &[(AttrType, &[u8])], peers: &[SocketAddr]) -> Message {
@@ -400,7 +451,12 @@ async fn one_port_speaks_http_and_turn_and_is_not_disturbed_by_anything_else() {
 
 fn rules() -> Rules {
     let config = TurnConfig::default();
-    Rules::new(Secret::new(SECRET.into()).unwrap(), Peers::new(&config), &config).unwrap()
+    Rules::new(
+        Secret::new(SECRET.into()).unwrap(),
+        Peers::new(&config).unwrap(),
+        &config,
+    )
+    .unwrap()
 }
 
 /// Whatever comes: messages that were changed somewhere, signed or not, and noise.
