@@ -105,4 +105,5 @@ test("a server that is killed and comes back is found again", async (t) => {
   await page.waitForSelector("#status[data-state=online]");
   await click(page, "Download small");
   await transfer(page, "small", "done");
+  await appears(to, "small");
 });
