@@ -2,9 +2,9 @@
 //! must stay below 80 MiB, and an honest peer must connect within 2 s all the while.
 //!
 //! ```text
-//! hostile-mix CROSSPEER SECONDS [LONGEST_MS]
+//! hostile-mix CROSSPEER SECONDS [LONGEST_MS MOST_MIB]
 //! ```
-//! `LONGEST_MS`: how long an honest peer may take, if not 2 s.
+//! `LONGEST_MS`: how long an honest peer may take, if not 2 s. `MOST_MIB`: what each may have, if not 80 MiB.
 
 use crosspeer::description::Description;
 use crosspeer::platform::{SdpType, SessionDescription};
@@ -63,10 +63,13 @@ impl Victim {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().collect();
-    let (crosspeer, seconds, longest) = match args.as_slice() {
-        [_, crosspeer, seconds] => (crosspeer, seconds.parse()?, LONGEST),
-        [_, crosspeer, seconds, longest] => (crosspeer, seconds.parse()?, Duration::from_millis(longest.parse()?)),
-        _ => return Err("usage: hostile-mix CROSSPEER SECONDS [LONGEST_MS]".into()),
+    let (crosspeer, seconds, longest, most_bytes) = match args.as_slice() {
+        [_, crosspeer, seconds] => (crosspeer, seconds.parse()?, LONGEST, MOST_BYTES),
+        [_, crosspeer, seconds, longest, most] => {
+            let longest = Duration::from_millis(longest.parse()?);
+            (crosspeer, seconds.parse()?, longest, most.parse::<usize>()? << 20)
+        }
+        _ => return Err("usage: hostile-mix CROSSPEER SECONDS [LONGEST_MS MOST_MIB]".into()),
     };
     let folder = std::env::temp_dir().join(format!("crosspeer-hostile-{}", Uuid::new_v4().simple()));
     std::fs::create_dir_all(&folder)?;
@@ -132,7 +135,7 @@ async fn main() -> Result<(), Failure> {
     }
     for Victim { name, most, .. } in &victims {
         println!("{name}: {} MiB at most", most >> 20);
-        if *most > MOST_BYTES {
+        if *most > most_bytes {
             wrong.push(format!("{name} grew to {} MiB", most >> 20));
         }
     }
