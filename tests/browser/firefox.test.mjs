@@ -37,8 +37,11 @@ const click = async (page, label) => (await page.waitForSelector(`::-p-aria([nam
 async function appears(dir, name) {
   const watcher = watch(dir);
   try {
-    while (!(await readdir(dir)).includes(name) || (await readdir(dir)).some((other) => other.endsWith(".part"))) {
-      await new Promise((resolve) => watcher.once("change", resolve));
+    for (;;) {
+      const changed = new Promise((resolve) => watcher.once("change", resolve)); // from before the look
+      const names = await readdir(dir);
+      if (names.includes(name) && !names.some((other) => other.endsWith(".part"))) break;
+      await changed;
     }
   } finally {
     watcher.close();
