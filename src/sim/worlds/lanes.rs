@@ -209,6 +209,17 @@ fn all_came(pair: &mut Lanes, traffic: Traffic, before: [usize; 2]) -> Outcome {
     })
 }
 
+/// What came is what was sent first, in order; the end may be missing.
+fn came_as_sent(pair: &Lanes, traffic: &Traffic, before: [usize; 2]) -> Outcome {
+    for (node, before, sent) in [(pair.a, before[0], &traffic.to_a), (pair.b, before[1], &traffic.to_b)] {
+        let received = pair.world.received(node)[before..].iter().map(|(_, message)| message);
+        check(received.zip(sent).all(|(received, sent)| received == sent), || {
+            "something is missing, or came twice".into()
+        })?;
+    }
+    Ok(())
+}
+
 fn received(pair: &Lanes) -> [usize; 2] {
     [pair.a, pair.b].map(|node| pair.world.received(node).len())
 }
@@ -270,11 +281,8 @@ pub(super) fn the_death_of_all_lanes_is_a_clear_end(now: Instant, seed: u64) -> 
         );
         check(clear, || format!("{reply:?}"))?;
     }
-    for (node, before, sent) in [(a, before[0], &traffic.to_a), (b, before[1], &traffic.to_b)] {
-        let received = pair.world.received(node)[before..].iter().map(|(_, message)| message);
-        check(received.zip(sent).all(|(received, sent)| received == sent), || {
-            "something is missing, or came twice".into()
-        })?;
+    came_as_sent(&pair, &traffic, before)?;
+    for node in [a, b] {
         check(pair.world.open_rtcs(node) == 0, || "a lane was left open".into())?;
     }
     pair.world.set_paths(true);

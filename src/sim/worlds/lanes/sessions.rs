@@ -171,11 +171,8 @@ pub(in crate::sim::worlds) fn a_path_that_never_comes_back_is_a_clear_end(now: I
         );
         check(clear, || format!("{reply:?}"))?;
     }
-    for (node, before, sent) in [(a, before[0], &traffic.to_a), (b, before[1], &traffic.to_b)] {
-        let received = pair.world.received(node)[before..].iter().map(|(_, message)| message);
-        check(received.zip(sent).all(|(received, sent)| received == sent), || {
-            "something is missing, or came twice".into()
-        })?;
+    came_as_sent(&pair, &traffic, before)?;
+    for node in [a, b] {
         check(pair.world.ends(node).count() == 1, || "it has not ended".into())?;
         check(pair.world.open_rtcs(node) == 0, || "a lane was left open".into())?;
     }
