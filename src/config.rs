@@ -183,8 +183,9 @@ pub struct Config {
     /// A single larger message is still delivered, and from a peer of our own kind what is on its way, up to 24 MiB more.
     pub receive_buffer_bytes: usize,
     /// Bytes of messages that have come in part, over all connections together, and natively of what has come and waits to
-    /// be read. Beyond that the connection with the most of them is ended. Natively the windows of many connections become
-    /// smaller for it, too. Default 2 GiB.
+    /// be read. Beyond that the connection with the most of them is ended. Half as much is kept until peers have
+    /// acknowledged it: at most 12 MiB for each, less the more connections there are, but 512 KiB. Natively the other
+    /// windows of many connections become smaller for it, too. Default 2 GiB.
     pub memory_budget_bytes: u64,
     /// Bytes of a message's chunk towards peers of our own kind, 1–64 KiB. Default 64 KiB, where throughput
     /// peaks. ProxyStore peers always get its 32 KiB.

@@ -7,6 +7,8 @@ mod failure;
 mod identity;
 mod intake;
 mod known;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod memory;
 mod net;
 mod outlet;
 mod output;
@@ -26,6 +28,8 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    memory::set_up();
     let cli = Cli::parse();
     let output = Output::new(cli.json);
     let runtime = match tokio::runtime::Runtime::new() {

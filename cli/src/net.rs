@@ -17,6 +17,7 @@ use tokio::time::timeout;
 const SMALL_MESSAGE: u64 = 1 << 20;
 /// Bytes of what strangers have begun and of what waits, all together. One peer that is behind may have 20 MiB wait.
 const MEMORY_BUDGET: u64 = 24 << 20;
+const SMALL_BUDGET: u64 = 12 << 20;
 /// Bytes of messages of one peer that wait here, and where nothing large comes.
 const WAITING: usize = 1 << 20;
 const FEW_WAITING: usize = 256 << 10;
@@ -47,11 +48,12 @@ pub(crate) async fn join_as(args: &ConnectArgs, confirms: bool, max_message_byte
     config.max_message_bytes = max_message_bytes;
     config.receive_buffer_bytes = WAITING;
     config.max_connections = MAX_CALLERS;
+    config.memory_budget_bytes = MEMORY_BUDGET.max(max_message_bytes + (max_message_bytes >> 2));
     if max_message_bytes == SMALL_MESSAGE {
         config.lanes = 1..=1; // each takes memory, and nothing large comes
         config.receive_buffer_bytes = FEW_WAITING;
+        config.memory_budget_bytes = SMALL_BUDGET;
     }
-    config.memory_budget_bytes = MEMORY_BUDGET.max(max_message_bytes + (max_message_bytes >> 2));
     if args.no_stun || !args.stun.is_empty() {
         config.ice_servers = args.stun.iter().map(IceServer::new).collect();
     }

@@ -40,6 +40,7 @@
 //!     ├─ open_rtc      ──→  rtc/        the only place that knows the engine
 //!     └─ open_socket   ──→  socket      the relay's WebSocket; target: whither, proxy: which way, tls: whom it trusts
 //! ```
+#![forbid(unsafe_code)]
 
 mod handle;
 mod hoard;

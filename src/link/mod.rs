@@ -28,6 +28,7 @@ use crate::request::{LinkId, Reply, RequestId};
 use crate::{Config, Error, Stage, printable};
 use inbox::Inbox;
 use lanes::Lanes;
+pub(crate) use lanes::window;
 use outbox::Outbox;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub(crate) struct Context<'a> {
     pub(crate) returned: Option<Instant>,
     /// Whether the relay has refused this side for good.
     pub(crate) relay_ended: bool,
+    /// Bytes that one connection may keep until they have arrived: fewer, the more there are.
+    pub(crate) window: usize,
     /// Whether this side wants QUIC, and [has it](crate::platform::Platform::QUIC).
     pub(crate) quic: bool,
     pub(crate) out: &'a mut VecDeque<Output>,

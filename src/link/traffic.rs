@@ -73,7 +73,7 @@ impl Link {
             self.write(cx, slot, frame, Some(number));
         }
         while let Some(step) = self.outbox.next_step(|seq_id| {
-            let slot = self.lanes.room(cx.now, seq_id);
+            let slot = self.lanes.room(cx.now, seq_id, cx.window);
             slot.filter(|_| self.credit.may_send())
         }) {
             match step {

@@ -14,7 +14,7 @@ mod request;
 mod signaling;
 
 use crate::config::LONGEST_TIME;
-use crate::link::{Context, Link, earliest};
+use crate::link::{Context, Link, earliest, window};
 use crate::maps::SortedMap;
 use crate::output::{Output, State};
 use crate::platform::{Event, RtcId};
@@ -222,8 +222,10 @@ impl Router {
         id: LinkId,
         step: impl FnOnce(&mut Link, &mut Context<'_>) -> T,
     ) -> Option<T> {
+        let window = window(self.config.memory_budget_bytes, self.links.len());
         let link = self.links.get_mut(&id)?;
         let mut cx = Context {
+            window,
             now,
             me: self.me.uuid,
             config: &self.config,

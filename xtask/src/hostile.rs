@@ -3,13 +3,12 @@
 use crate::run::{Run, build_programs, target};
 use anyhow::Result;
 
-/// As a test: memory for some seconds; others must get through, but how fast says nothing on a machine that does much else.
-/// `echo` and `receive` have reached 141 MiB on fast machines, beyond the 80 MiB that are aimed at: what a connection keeps
-/// until it has arrived is in no budget, and the allocator gives little back. It must not become more.
+/// As a test: memory for some seconds; others must get through, but how fast says nothing on a machine that does much else,
+/// nor do the last MiB of programs that are not optimised.
 pub(crate) fn test() -> Result<()> {
     build_programs()?;
     let built = target().join("debug");
-    let (crosspeer, seconds, longest_ms, most_mib) = (built.join("crosspeer"), "12", "20000", "192");
+    let (crosspeer, seconds, longest_ms, most_mib) = (built.join("crosspeer"), "12", "20000", "100");
     Run::new(built.join("hostile-mix"))
         .args([crosspeer])
         .args([seconds, longest_ms, most_mib])

@@ -31,6 +31,8 @@ pub(super) use open::is_counted;
 /// aside, while there are several lanes: what waits at the peer for a slow lane. Below
 /// [`SLACK_BYTES`](crate::reassembly::SLACK_BYTES), since reassembly takes a quarter more than it holds.
 pub(super) const WINDOW_BYTES: usize = 12 << 20;
+/// Not fewer, however many connections there are: at a round trip of 50 ms that is 10 MiB/s for each.
+const LEAST_WINDOW_BYTES: usize = 512 << 10;
 /// Bytes received before they are acknowledged: few acknowledgements, and well below the window.
 const ACK_BYTES: usize = 1 << 20;
 /// The longest that less than that waits for its acknowledgement.
@@ -103,6 +105,15 @@ struct Lane {
     /// Of a further lane's set-up.
     deadline: Option<Instant>,
     ledger: Ledger,
+}
+
+/// Bytes of the window of each of so many connections, which all have half of a budget: peers can leave all of it
+/// unacknowledged.
+pub(crate) fn window(budget: u64, connections: usize) -> usize {
+    let share = budget / 2 / connections.max(1) as u64;
+    usize::try_from(share)
+        .unwrap_or(usize::MAX)
+        .clamp(LEAST_WINDOW_BYTES, WINDOW_BYTES)
 }
 
 /// Where a frame goes.
@@ -336,5 +347,22 @@ impl Lanes {
         let of_lanes = self.all.iter().flat_map(|lane| [lane.deadline, silent(lane)]);
         let of_all = [self.ack_due, self.look_due, self.demand.ends(), self.pause];
         of_lanes.chain(of_all).flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_for_all_follows_the_budget() {
+        assert_eq!(window(2 << 30, 1), WINDOW_BYTES);
+        assert_eq!(window(2 << 30, 64), WINDOW_BYTES, "by default few are none too many");
+        assert_eq!(window(24 << 20, 1), WINDOW_BYTES);
+        for connections in 2..=24 {
+            assert!(window(24 << 20, connections) * connections <= 12 << 20, "{connections}");
+        }
+        assert_eq!(window(24 << 20, 48), LEAST_WINDOW_BYTES);
+        assert_eq!(window(0, 0), LEAST_WINDOW_BYTES);
     }
 }

@@ -1,7 +1,7 @@
 //! Which lane takes the next frame, and what is sent again.
 
 use super::demand::Load;
-use super::{LIKELY_LATENCY, Lane, Lanes, Slot, WINDOW_BYTES, is_counted};
+use super::{LIKELY_LATENCY, Lane, Lanes, Slot, is_counted};
 use crate::chunk::{self, Frame};
 use crate::platform::RtcId;
 use bytes::BytesMut;
@@ -20,8 +20,9 @@ const MANY_CHUNKS: u32 = 256;
 const WINDOW_FRAMES: usize = 4000;
 
 impl Lanes {
-    /// Where the next chunk can go now. Without further lanes ProxyStore's rule holds: by its number.
-    pub(in crate::link) fn room(&self, now: Instant, seq_id: u32) -> Option<Slot> {
+    /// Where the next chunk can go now, while no more than the window is kept. Without further lanes ProxyStore's rule holds:
+    /// by its number.
+    pub(in crate::link) fn room(&self, now: Instant, seq_id: u32, window: usize) -> Option<Slot> {
         if let ([only], false) = (&self.all[..], self.keeps) {
             let channel = seq_id as usize % only.in_flight.len();
             let has_room = only.open && only.in_flight[channel] < self.high_water;
@@ -30,7 +31,7 @@ impl Lanes {
                 channel: channel as u16,
             });
         }
-        let may_send = self.again.is_empty() && self.log.len() < WINDOW_FRAMES && self.log.span() < WINDOW_BYTES as u64;
+        let may_send = self.again.is_empty() && self.log.len() < WINDOW_FRAMES && self.log.span() < window as u64;
         may_send.then(|| self.least_loaded(now, self.high_water)).flatten()
     }
 

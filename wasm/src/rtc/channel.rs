@@ -139,15 +139,16 @@ impl Channel {
         // Each question to the browser costs as much as a small message.
         while !self.queue.borrow().is_empty() && self.channel.ready_state() == RtcDataChannelState::Open {
             let buffered = self.channel.buffered_amount() as usize;
+            // Also where nothing is sent now: the share may have shrunk, and an event at the former mark would find no room.
+            if self.threshold.replace(low) != low {
+                self.channel.set_buffered_amount_low_threshold(low as u32);
+            }
             let Some(frame) = self.queue.borrow_mut().pop_front_if(|frame| {
                 // Below the low mark there is always room: no event would come.
                 buffered <= low || buffered + frame.len() <= limit
             }) else {
                 break;
             };
-            if self.threshold.replace(low) != low {
-                self.channel.set_buffered_amount_low_threshold(low as u32);
-            }
             if let Err(error) = self.channel.send_with_u8_array(&frame) {
                 return peer.fail(super::describe(&error));
             }
