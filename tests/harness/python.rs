@@ -137,9 +137,9 @@ impl ProxyStoreManager {
         self.try_send(peer, &message.into()).await.expect("Python can send");
     }
 
-    /// One message of so many bytes on the data channel itself, which nothing of ProxyStore would send.
-    pub async fn send_raw(&self, peer: Uuid, size: usize) {
-        let request = json!({"do": "send_raw", "peer": peer.to_string(), "size": size});
+    /// One message of so many bytes on the data channel itself, in such pieces, which nothing of ProxyStore would send.
+    pub async fn send_raw(&self, peer: Uuid, size: usize, piece: usize) {
+        let request = json!({"do": "send_raw", "peer": peer.to_string(), "size": size, "piece": piece});
         self.0.ask(request).await.expect("Python can send");
     }
 

@@ -21,6 +21,7 @@ import sys
 import uuid
 from typing import Any
 
+from aiortc import rtcsctptransport
 from proxystore.p2p.connection import PeerConnection
 from proxystore.p2p.manager import PeerManager
 from proxystore.p2p.relay.client import RelayClient
@@ -55,11 +56,12 @@ class Manager:
     async def send(self, peer: str, message: Payload, timeout: float = 30) -> None:
         await self.manager.send(uuid.UUID(peer), unpack(message), timeout)
 
-    async def send_raw(self, peer: str, size: int) -> None:
+    async def send_raw(self, peer: str, size: int, piece: int) -> None:
         """One message of the data channel itself, which nothing of ProxyStore would send."""
         connection = await self.manager.get_connection(uuid.UUID(peer))
         channel = next(iter(connection._channels.values()))
         channel.transport._remote_max_message_size = 0  # whatever the other side takes
+        rtcsctptransport.USERDATA_MAX_LENGTH = piece
         channel.send(bytes(size))
 
     async def recv(self) -> dict[str, Any]:

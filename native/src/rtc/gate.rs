@@ -9,6 +9,8 @@
 //! fifth, so that it is stuck for good. So while a reader is stalled the latest data packet waits here (until the next
 //! one comes), and is handed over once the reader has caught up: its acknowledgement tells the peer at once.
 
+mod weight;
+
 use super::checks::{self, Checks, is_binding_request};
 use super::mapping::Mappings;
 use super::pace::Pace;
@@ -28,10 +30,10 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 /// Datagrams a socket holds back; a peer sends a check every 20 ms for each pair of addresses.
 const MAX_HELD: usize = 64;
-/// Bytes of a datagram that is likely to hold data, whatever else there is to be acknowledged.
-const LARGE_RECORD_BYTES: usize = 600;
 /// Bytes of data without a message: twice what the receive window holds (docs/upstream/endless-message.md).
 const MAX_EXCESS_BYTES: usize = 8 << 20;
+/// Bytes of acknowledgements beyond the plainest that are believed at once.
+const MAX_ACK_BYTES: usize = 1 << 20;
 /// Bytes of a DTLS record that is likely to hold data: a plain acknowledgement has 65, one byte of a message 85.
 const DATA_RECORD_BYTES: usize = 80;
 
@@ -39,6 +41,8 @@ const DATA_RECORD_BYTES: usize = 80;
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     open: AtomicBool,
+    /// Bytes of acknowledgements that what was sent may still bring.
+    acks: AtomicUsize,
     /// What of ICE's checks may leave.
     pub(super) checks: Checks,
     /// Bytes of data that have come, beyond what messages came of them.
@@ -93,15 +97,17 @@ impl Gate {
         self.wake();
     }
 
-    /// Data has come. Acknowledgements are small, and do not count.
-    pub(super) fn count_in(&self, datagram: usize) {
-        if datagram < LARGE_RECORD_BYTES {
+    /// A datagram has come. What it may hold of messages counts.
+    fn count_in(&self, datagram: &[u8]) {
+        let cost = weight::of_datagram(datagram);
+        let cost = cost - self.take_acks(if cost < weight::LARGE { cost } else { 0 });
+        if cost == 0 {
             return;
         }
-        self.heap.more(datagram);
+        self.heap.more(cost);
         // What comes for a stalled reader is refused by the engine, and comes again.
         if !self.is_stalled() {
-            let excess = self.excess.fetch_add(datagram, AcqRel);
+            let excess = self.excess.fetch_add(cost, AcqRel);
             if excess > MAX_EXCESS_BYTES {
                 self.flooded.notify_one();
             }
@@ -110,10 +116,26 @@ impl Gate {
 
     /// It has become a message of so many bytes.
     pub(super) fn count_message(&self, bytes: usize) {
-        let worth = bytes + bytes / 5 + 40; // with headers, and what came twice
+        let worth = weight::of_message(bytes);
         let less = |excess: usize| Some(excess.saturating_sub(worth));
         let _ = self.excess.fetch_update(AcqRel, Acquire, less);
         self.heap.fewer(worth);
+    }
+
+    /// Something was sent, which the peer acknowledges, at length where some of it was lost.
+    fn count_out(&self, datagram: &[u8]) {
+        let more = weight::of_acks(datagram);
+        if more > 0 {
+            let add = |acks: usize| Some((acks + more).min(MAX_ACK_BYTES));
+            let _ = self.acks.fetch_update(AcqRel, Acquire, add);
+        }
+    }
+
+    /// Takes up to so much of what acknowledgements may have.
+    fn take_acks(&self, bytes: usize) -> usize {
+        let less = |acks: usize| Some(acks.saturating_sub(bytes));
+        let before = self.acks.fetch_update(AcqRel, Acquire, less);
+        bytes.min(before.unwrap_or_default())
     }
 
     fn wake(&self) {
@@ -319,7 +341,11 @@ impl AsyncUdpSocket for GatedSocket {
         if is_binding_request(transmit.contents) {
             lock(&self.mappings).asked(transmit.contents);
         }
-        match (ready!(self.socket.poll_send(cx, transmit)), transmit.segment_size) {
+        let sent = ready!(self.socket.poll_send(cx, transmit));
+        let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
+        let datagrams = transmit.contents.chunks(size);
+        datagrams.for_each(|datagram| self.gate.count_out(datagram));
+        match (sent, transmit.segment_size) {
             // Larger than the path's first link carries at once, or a network card without segmentation, of which the
             // socket takes note itself.
             (Err(_), Some(size)) if size > 0 && size < transmit.contents.len() => {
@@ -345,8 +371,8 @@ impl AsyncUdpSocket for GatedSocket {
             if lock(&self.mappings).take(meta.addr, &buf[..meta.len]) {
                 self.gate.moved.notify_one();
             }
-            let size = meta.stride.clamp(1, meta.len.max(1));
-            (0..meta.len / size).for_each(|_| self.gate.count_in(size));
+            let datagrams = buf[..meta.len].chunks(meta.stride.max(1));
+            datagrams.for_each(|datagram| self.gate.count_in(datagram));
         }
         Poll::Ready(received)
     }

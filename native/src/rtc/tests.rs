@@ -455,18 +455,3 @@ async fn connections_leave_nothing_behind() {
     .await
     .expect("tasks or sockets are left");
 }
-
-#[tokio::test]
-async fn data_without_messages_is_counted_and_messages_pay_for_it() {
-    let flooded = |gate: &Gate| futures_util::FutureExt::now_or_never(gate.flooded.notified()).is_some();
-    let gate = Gate::default();
-    for _ in 0..100_000 {
-        // 64 KiB in records of 1,200 bytes, some of which came twice; and what acknowledges our own.
-        (0..60).for_each(|_| gate.count_in(1200));
-        (0..60).for_each(|_| gate.count_in(120));
-        gate.count_message(64 << 10);
-    }
-    assert!(!flooded(&gate));
-    (0..8000).for_each(|_| gate.count_in(1200));
-    assert!(flooded(&gate));
-}

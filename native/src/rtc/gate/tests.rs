@@ -190,3 +190,14 @@ fn what_is_refused_as_a_batch_is_sent_one_by_one_and_a_refused_one_takes_no_othe
         "the next may be a batch again"
     );
 }
+
+#[tokio::test]
+async fn whatever_comes_through_a_socket_is_counted_the_last_of_a_batch_too() {
+    let it = Setup::new();
+    it.gate.open();
+    it.comes(&[record(300, 1), record(200, 23)].concat(), 300);
+    it.comes(&check(1), 100);
+    let [first, last] = [300, 200].map(|bytes| weight::of_datagram(&record(bytes, 1)));
+    it.passes();
+    assert_eq!(it.gate.excess.load(Acquire), first + last);
+}
