@@ -11,6 +11,8 @@ use crate::platform::{QUIC_LABEL, Receiver, RtcCommand, SdpType, SessionDescript
 use crate::request::Reply;
 use crate::wire::word;
 use crate::{Config, Error, Stage, identity};
+use std::time::Duration;
+use web_time::Instant;
 
 /// Bytes in the engine's hands towards our own kind. Larger gained nothing in throughput and cost its size in memory.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
@@ -402,9 +404,14 @@ impl Link {
             || (self.state() == State::Connecting && self.waits_for_relay())
     }
 
-    /// Whether no address of the peer has answered yet, and nobody here waits for it.
-    pub(crate) fn is_unheard(&self) -> bool {
-        self.stage <= Stage::Ice && self.waiting_ready.is_empty() && self.outbox.is_empty()
+    /// Whether no address of the peer has answered yet, or nothing else came of it in time, and nobody here waits for it.
+    pub(crate) fn is_unheard(&self, now: Instant, config: &Config) -> bool {
+        let began_before = |age| {
+            self.setup_deadline
+                .is_some_and(|at| at + age <= now + config.connect_timeout)
+        };
+        let unheard = self.stage <= Stage::Ice || began_before(Duration::from_secs(5));
+        unheard && self.waiting_ready.is_empty() && self.outbox.is_empty()
     }
 
     /// Whether the peer offered.

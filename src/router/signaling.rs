@@ -160,15 +160,7 @@ impl Router {
         if self.closing.is_some() || self.done {
             return Err(Error::closed("this side is being closed"));
         }
-        self.make_room(now)?;
-        // Those whose messages nobody has taken yet count too: they still cost memory.
-        if replaced.is_none() && self.links.len() + self.unread.len() >= self.config.max_connections {
-            let text = format!(
-                "there are {} connections, as many as `max_connections` allows",
-                self.links.len()
-            );
-            return Err(Error::InvalidInput(text));
-        }
+        self.make_room(now, replaced.is_none())?;
         let new = self.new_link(peer, true);
         if let Some(old) = replaced {
             self.hand_over(now, old, new, sdp);
@@ -176,16 +168,27 @@ impl Router {
         Ok(Some(new))
     }
 
-    /// For one more call: of too many that are being answered, the oldest of those that nothing has come of gives way.
-    fn make_room(&mut self, now: Instant) -> Result<()> {
+    /// For one more call: of too many that are being answered, the oldest of those that nothing has come of gives way; also
+    /// where the call needs a place of its own (`another`), and there is none.
+    fn make_room(&mut self, now: Instant, another: bool) -> Result<()> {
         let answering = |link: &&Link| link.is_answerer() && link.state() == State::Connecting;
-        if self.links.values().filter(answering).count() < MAX_ANSWERING {
+        let crowded = self.links.values().filter(answering).count() >= MAX_ANSWERING;
+        // Those whose messages nobody has taken yet count too: they still cost memory.
+        let full = another && self.links.len() + self.unread.len() >= self.config.max_connections;
+        if !crowded && !full {
             return Ok(());
         }
         // In the order of their beginning.
-        let oldest = self.links.values().filter(answering).find(|link| link.is_unheard());
+        let unheard = |link: &&Link| link.is_unheard(now, &self.config);
+        let oldest = self.links.values().filter(answering).find(unheard);
         let Some(oldest) = oldest.map(|link| link.id) else {
-            let text = format!("{MAX_ANSWERING} connections are being answered already");
+            let text = match full {
+                true => format!(
+                    "there are {} connections, as many as `max_connections` allows",
+                    self.links.len()
+                ),
+                false => format!("{MAX_ANSWERING} connections are being answered already"),
+            };
             return Err(Error::InvalidInput(text));
         };
         self.with_link(now, oldest, |link, cx| {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use web_time::Instant;
 
 mod credit;
+mod crowd;
 mod ice;
 mod identity;
 mod lanes;
@@ -106,6 +107,10 @@ const ALL: &[Named] = &[
         credit::all_connections_share_one_budget,
     ),
     ("empty_offers_keep_nobody_out", identity::empty_offers_keep_nobody_out),
+    (
+        "strangers_that_go_no_further_keep_nobody_out",
+        crowd::strangers_that_go_no_further_keep_nobody_out,
+    ),
 ];
 
 const LONG: Duration = Duration::from_secs(120);
