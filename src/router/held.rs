@@ -42,8 +42,7 @@ impl Router {
 
     /// Whether an offer has to wait for the end of what is up; then it is kept.
     pub(super) fn hold(&mut self, now: Instant, peer: Uuid, old: LinkId, sdp: &str) -> bool {
-        let another = identity::check(peer, sdp).unwrap_or_default();
-        let stays = |link: &Link| link.state() == State::Connected && !link.is_silent() && link.is_another(another);
+        let stays = |link: &Link| link.state() == State::Connected && !link.is_silent() && !is_same(link, peer, sdp);
         if !self.links.get(&old).is_some_and(stays) {
             return false;
         }
@@ -82,4 +81,10 @@ impl Router {
             }
         }
     }
+}
+
+/// Whether an offer names the certificate of this connection's peer, and no other.
+pub(super) fn is_same(link: &Link, peer: Uuid, sdp: &str) -> bool {
+    let fingerprint = identity::check(peer, sdp).unwrap_or_default();
+    !link.is_another(fingerprint) && identity::names_one(sdp)
 }

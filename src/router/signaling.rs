@@ -10,6 +10,7 @@
 //!   survive a second answer, and does not repeat offers).
 
 use super::Router;
+use super::held::is_same;
 use crate::description::{Description, Words};
 use crate::link::{Link, Signal, resumed};
 use crate::output::{Output, State};
@@ -17,7 +18,7 @@ use crate::platform::SdpType;
 use crate::relay::{DescriptionType, PeerConnectionMessage};
 use crate::request::LinkId;
 use crate::wire::word;
-use crate::{Error, Result, Stage, identity, printable};
+use crate::{Error, Result, Stage, printable};
 use uuid::Uuid;
 use web_time::Instant;
 
@@ -201,15 +202,11 @@ impl Router {
 
     /// The peer came back: the old connection is dead.
     fn hand_over(&mut self, now: Instant, old: LinkId, new: LinkId, sdp: &str) {
-        let fingerprint = self
-            .links
-            .get(&old)
-            .and_then(|link| identity::check(link.peer?, sdp).ok()?);
         let unsent = self.with_link(now, old, |link, cx| {
             // Meant for whoever had the old one's certificate.
-            let unsent = match link.is_another(fingerprint) {
-                true => Default::default(),
-                false => link.take_unsent(),
+            let unsent = match link.peer.is_some_and(|peer| is_same(link, peer, sdp)) {
+                true => link.take_unsent(),
+                false => Default::default(),
             };
             let reason = "the peer came back with a new connection".into();
             link.end(cx, Error::ConnectionLost { reason });

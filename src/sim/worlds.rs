@@ -13,6 +13,7 @@ mod credit;
 mod crowd;
 mod ice;
 mod identity;
+mod impostor;
 mod lanes;
 mod silence;
 
@@ -110,6 +111,10 @@ const ALL: &[Named] = &[
     (
         "strangers_that_go_no_further_keep_nobody_out",
         crowd::strangers_that_go_no_further_keep_nobody_out,
+    ),
+    (
+        "who_names_a_peers_certificate_beside_its_own_is_not_that_peer",
+        impostor::who_names_a_peers_certificate_beside_its_own_is_not_that_peer,
     ),
 ];
 
