@@ -6,7 +6,10 @@ mod common;
 use common::{Running, events, run, stderr};
 use serde_json::Value;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
 fn share(dir: &Path, more: &[&str]) -> (Running, Value) {
     let mut args = vec!["share", dir.to_str().unwrap(), "--json"];
@@ -88,4 +91,27 @@ fn beyond_this_computer_there_is_a_token_unless_told() {
     assert!(text(&ready, "url").contains("#token="), "{ready}");
     let (_share, ready) = share(dir.path(), &["--listen", "0.0.0.0:0", "--no-token"]);
     assert!(!text(&ready, "url").contains("#token="), "{ready}");
+}
+
+#[test]
+fn whoever_makes_no_whole_request_is_let_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_share, ready) = share(dir.path(), &[]);
+    let address = text(&ready, "url")
+        .trim_start_matches("http://")
+        .split('/')
+        .next()
+        .unwrap();
+    let streams = ["", "GET / HTTP/1.1\r\nHo"].map(|said| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(said.as_bytes()).unwrap();
+        // So that this fails at all.
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+    });
+    for mut stream in streams {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
 }

@@ -226,7 +226,8 @@ impl std::str::FromStr for Level {
 pub struct Limits {
     /// The time between pings. Default 20 s (that of ProxyStore's relay).
     pub ping_interval: Duration,
-    /// The time in which a client must be heard after a ping, or it is closed with 1011. Default 20 s (the same).
+    /// The time in which a client must be heard after a ping, or it is closed with 1011; one that takes nothing of what waits
+    /// for it in this time is closed with 1008. Default 20 s (the same).
     pub ping_timeout: Duration,
     /// The time for a client to take part in closing, and for everyone at shutdown. Default 5 s.
     pub close_timeout: Duration,
@@ -236,6 +237,8 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// A client that takes nothing for this long while others are held back for it is closed with 1008. Default 2 s.
     pub stall_timeout: Duration,
+    /// The time for TLS, and again for the headers of each request. Default 10 s.
+    pub request_timeout: Duration,
     /// The time for a client to register, or it is closed with 1008. Default 30 s.
     pub register_timeout: Duration,
     /// Connections at once from one address (of IPv6, one /64) that have not registered yet; more are turned away, by
@@ -252,6 +255,7 @@ impl Default for Limits {
             queue_messages: 64,
             queue_bytes: 4 << 20,
             stall_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(10),
             register_timeout: Duration::from_secs(30),
             strangers_per_address: 256,
         }

@@ -6,9 +6,13 @@ use crate::strangers::Stranger;
 use crate::turn::{self, Fronts, Handout, Secret, Turn};
 use crate::{cluster, http, tls};
 use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,8 +23,6 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
-/// The time for TLS, and again for the request's headers.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's headers.
 const MAX_HEADERS: usize = 16 << 10;
 
@@ -279,11 +281,17 @@ impl Door {
 }
 
 async fn accept(listener: TcpListener, door: &Door) {
+    each(listener, |stream, remote| {
+        tokio::spawn(connection(stream, remote, door.clone()));
+    })
+    .await;
+}
+
+/// Gives on whoever comes, for ever.
+async fn each(listener: TcpListener, comes: impl Fn(TcpStream, SocketAddr)) {
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) => {
-                tokio::spawn(connection(stream, remote, door.clone()));
-            }
+            Ok((stream, remote)) => comes(stream, remote),
             Err(error) => {
                 // Out of file descriptors, mostly: it passes when a client leaves.
                 warn!("cannot accept a connection: {error}");
@@ -293,11 +301,30 @@ async fn accept(listener: TcpListener, door: &Door) {
     }
 }
 
+impl Hub {
+    /// Serves your own routes, with or around its [`router`](Self::router), as a [`Relay`] serves its own: requests have to
+    /// come in time, and an address has so many connections that are no clients
+    /// ([`Limits::strangers_per_address`](crate::Limits::strangers_per_address)). Never ends.
+    pub async fn serve(&self, listener: TcpListener, routes: Router) {
+        each(listener, |stream, remote| {
+            let Some(stranger) = self.stranger(remote.ip()) else {
+                return debug!(%remote, "turned away: too many from this address have not registered");
+            };
+            let _ = stream.set_nodelay(true);
+            let routes = routes.clone().layer(Extension(ConnectInfo(remote)));
+            let kept = (self.limits().request_timeout, stranger);
+            tokio::spawn(http(stream, remote, TowerToHyperService::new(routes), kept));
+        })
+        .await;
+    }
+}
+
 async fn connection(stream: TcpStream, remote: SocketAddr, door: Door) {
     // Counts until it is a client's, which counts for itself, or gone.
     let Some(stranger) = door.hub.stranger(remote.ip()) else {
         return debug!(%remote, "turned away: too many from this address have not registered");
     };
+    let patience = door.hub.limits().request_timeout;
     let _ = stream.set_nodelay(true);
     let local = stream.local_addr().unwrap_or(remote);
     let Some(Acceptor(acceptor)) = &door.acceptor else {
@@ -306,14 +333,14 @@ async fn connection(stream: TcpStream, remote: SocketAddr, door: Door) {
     if door.turn.is_some() {
         // TURN without TLS may come here too; what TLS says first is no STUN.
         let mut first = [0];
-        match timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut first)).await {
+        match timeout(patience, stream.peek(&mut first)).await {
             Ok(Ok(1)) if turn::is_stun(first[0]) => return speak(stream, [remote, local], &door, stranger).await,
             Ok(Ok(1)) => {}
             _ => return debug!(%remote, "said nothing"),
         }
     }
     let acceptor = acceptor.read().unwrap_or_else(PoisonError::into_inner).clone();
-    match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    match timeout(patience, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => speak(stream, [remote, local], &door, stranger).await,
         Ok(Err(error)) => debug!(%remote, "TLS handshake failed: {error}"),
         Err(_) => debug!(%remote, "TLS handshake timed out"),
@@ -331,24 +358,35 @@ where
     };
     // Its buffer is passed by once it is empty.
     let mut stream = BufReader::with_capacity(1, stream);
-    match timeout(HANDSHAKE_TIMEOUT, stream.fill_buf()).await {
+    match timeout(door.hub.limits().request_timeout, stream.fill_buf()).await {
         Ok(Ok([first, ..])) if turn::is_stun(*first) => turn.serve_stream(stream, ends, stranger).await,
         Ok(Ok([_, ..])) => requests(stream, remote, door.hub.clone(), stranger).await,
         _ => debug!(%remote, "said nothing"),
     }
 }
 
-async fn requests<S>(stream: S, remote: SocketAddr, hub: Hub, _stranger: Stranger)
+async fn requests<S>(stream: S, remote: SocketAddr, hub: Hub, stranger: Stranger)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+    let patience = hub.limits().request_timeout;
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
         let response = http::answer(&hub, request.map(Body::new), Some(remote));
         std::future::ready(Ok::<_, Infallible>(response))
     });
+    http(stream, remote, service, (patience, stranger)).await;
+}
+
+/// Serves requests, of which each has to come in time.
+async fn http<S, H>(stream: S, remote: SocketAddr, service: H, (patience, _stranger): (Duration, Stranger))
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: HttpService<Incoming, ResBody = Body>,
+    H::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE_TIMEOUT)
+        .header_read_timeout(patience)
         .max_buf_size(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()

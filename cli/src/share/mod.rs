@@ -43,6 +43,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const MAX_MESSAGE: u64 = 1 << 20;
 /// Bytes of messages that visitors have begun, all together.
 const MEMORY_BUDGET: u64 = 32 << 20;
+/// Connections of visitors at once.
+const MAX_VISITORS: usize = 64;
 /// Bytes of a visitor's messages that wait for the disk.
 const MAX_WAITING: usize = 4 << 20;
 
@@ -68,8 +70,8 @@ pub(crate) async fn run(mut args: ShareArgs, output: &Output) -> Result<()> {
     let key = Uuid::new_v4().simple().to_string();
     hub.reserve(own.uuid, &key);
     let door = door(&args, &own, listen);
-    let service = http::router(door, hub.router()).into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(axum::serve(listener, service).into_future());
+    let (serving, routes) = (hub.clone(), http::router(door, hub.router()));
+    tokio::spawn(async move { serving.serve(listener, routes).await });
     let peers = join(&args, (&own, identity), listen, &key).await?;
     announce(&args, &own, listen, output);
     let shared = Shared {
@@ -120,6 +122,7 @@ async fn join(
     config.ice_servers.extend(args.turn.servers());
     (config.max_message_bytes, config.receive_buffer_bytes) = (MAX_MESSAGE, MAX_WAITING);
     config.memory_budget_bytes = MEMORY_BUDGET;
+    config.max_connections = MAX_VISITORS;
     let token = args.token.as_deref().map(http::percent_encode);
     let token = token.map_or_else(String::new, |token| format!("&token={token}"));
     let url = format!("ws://{}/relay?key={key}{token}", address::own(listen));
