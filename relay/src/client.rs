@@ -4,6 +4,7 @@ use crate::access::Applicant;
 use crate::claims::{Rights, Secret};
 use crate::hub::{Hub, Places};
 use crate::mailbox::{Mail, Mailbox};
+use crate::trickle::{Allowance, Trickle};
 use crate::turn::Asker;
 use crosspeer::relay::{ConnId, close_code};
 use futures_util::future::{self, Either};
@@ -22,6 +23,9 @@ use tracing::debug;
 
 /// No token is waited for longer: a timer's reach.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+/// Why a client is closed that takes nothing of what it is sent.
+pub(crate) const DEAF: &str = "The client does not read what is sent to it.";
 
 /// How a client's sending side ended.
 enum End {
@@ -49,10 +53,12 @@ pub(crate) struct Arrival {
     pub(crate) secret: Option<Secret>,
     pub(crate) applicant: Applicant,
     pub(crate) asker: Option<Asker>,
+    /// What may come of it before it registers.
+    pub(crate) allowance: Allowance,
 }
 
 /// Looks at what a client shows, and serves it until it is gone.
-pub(crate) async fn welcome<S>(hub: Hub, socket: WebSocketStream<S>, arrival: Arrival, mut places: Places)
+pub(crate) async fn welcome<S>(hub: Hub, socket: WebSocketStream<Trickle<S>>, arrival: Arrival, mut places: Places)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -75,12 +81,18 @@ where
         grant,
         asker: arrival.asker,
     };
+    places.allowance = arrival.allowance;
     serve(hub, socket, arrival.remote, places, rights).await;
 }
 
 /// Serves a client until it is gone.
-async fn serve<S>(hub: Hub, socket: WebSocketStream<S>, remote: Option<SocketAddr>, places: Places, rights: Rights)
-where
+async fn serve<S>(
+    hub: Hub,
+    socket: WebSocketStream<Trickle<S>>,
+    remote: Option<SocketAddr>,
+    places: Places,
+    rights: Rights,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let lasts = rights.grant.as_ref().and_then(|grant| grant.lasts());
@@ -119,7 +131,7 @@ async fn talk<S>(
     hub: &Hub,
     conn: ConnId,
     mailbox: &Mailbox,
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Trickle<S>>,
     heard: &AtomicBool,
     places: Places,
 ) where
@@ -143,7 +155,7 @@ async fn talk<S>(
         }
     };
     if refused && let Ok(socket) = sink.reunite(stream) {
-        discard(socket.into_inner()).await;
+        discard(socket.into_inner().io).await;
     }
 }
 
@@ -168,7 +180,10 @@ where
                 if let Err(reason) = taken {
                     return End::Refused(close_code::POLICY, reason);
                 }
-                places.stranger = places.stranger.take().filter(|_| !hub.knows(conn));
+                if hub.knows(conn) {
+                    places.stranger = None;
+                    places.allowance.lift();
+                }
                 heard.store(true, Ordering::Relaxed); // it was held back; its pongs wait behind this
             }
             Ok(Message::Binary(_)) => hub.on_binary(conn),
@@ -182,6 +197,9 @@ where
             Err(Error::Protocol(error)) => {
                 debug!(conn = conn.0, "{error}");
                 return End::Refused(1002, "Not the WebSocket protocol.");
+            }
+            Err(_) if places.allowance.is_over() => {
+                return End::Refused(close_code::TOO_BIG, "Too much came before a registration.");
             }
             Err(error) => {
                 debug!(conn = conn.0, "reading failed: {error}");
@@ -223,6 +241,7 @@ async fn watch(hub: &Hub, conn: ConnId, mailbox: &Mailbox, heard: &AtomicBool, l
         () = expiry(lasts) => hub.close(conn, close_code::POLICY, "The token has expired."),
         () = mailbox.closed() => {}
         () = anonymity(hub, conn) => hub.close(conn, close_code::POLICY, "No registration came in time."),
+        () = mailbox.stalled(hub.limits().ping_timeout) => hub.close(conn, close_code::POLICY, DEAF),
         () = silence(hub, mailbox, heard) => hub.close(conn, close_code::INTERNAL_ERROR, "keepalive ping timeout"),
     }
     sleep(hub.limits().close_timeout).await;

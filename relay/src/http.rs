@@ -5,6 +5,7 @@ use crate::claims::Secret;
 use crate::client::{self, Arrival, Unauthorized};
 use crate::hub::Hub;
 use crate::metrics::{Now, OPENMETRICS};
+use crate::trickle::{Allowance, Trickle};
 use crate::turn::Asker;
 use axum::Router;
 use axum::body::Body;
@@ -81,7 +82,10 @@ fn upgrade(hub: &Hub, mut request: Request, remote: Option<SocketAddr>) -> Respo
         match upgraded.await {
             Ok(io) => {
                 let config = websocket_config(hub.max_message());
-                let socket = WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
+                let allowance = arrival.allowance.clone();
+                let io = TokioIo::new(io);
+                let io = Trickle { io, allowance };
+                let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
                 client::welcome(hub, socket, arrival, places).await;
             }
             Err(error) => debug!(?remote, "the connection broke during the WebSocket handshake: {error}"),
@@ -109,6 +113,7 @@ fn arrival(hub: &Hub, request: &mut Request, remote: Option<SocketAddr>) -> Arri
             origin,
         },
         asker: asker(headers, query, remote),
+        allowance: Allowance::default(),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::config::{Limits, RelayConfig, RelayError};
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::strangers::{Stranger, Strangers, site};
+use crate::trickle::Allowance;
 use crate::turn::Handout;
 use crosspeer::relay::{ConnId, Counts, MAX_FRAME_BYTES, Switchboard, SwitchboardOutput, close_code};
 use std::collections::HashMap;
@@ -78,6 +79,7 @@ impl WeakHub {
 pub(crate) struct Places {
     /// While it has not registered.
     pub(crate) stranger: Option<Stranger>,
+    pub(crate) allowance: Allowance,
     pub(crate) address: Option<Seat>,
     pub(crate) token: Option<Seat>,
     /// To other nodes.

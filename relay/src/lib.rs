@@ -34,6 +34,7 @@ mod metrics;
 mod server;
 mod strangers;
 mod tls;
+mod trickle;
 mod turn;
 
 pub use accounts::Rates;

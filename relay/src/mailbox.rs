@@ -3,7 +3,9 @@
 use crate::config::Limits;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// The next thing to write.
@@ -35,6 +37,8 @@ struct Inner {
     closing: bool,
     /// Its client is not read from.
     held_back: bool,
+    /// When the oldest in the queue became that.
+    since: Option<Instant>,
 }
 
 impl Mailbox {
@@ -46,6 +50,7 @@ impl Mailbox {
         }
         inner.bytes += text.len();
         inner.queue.push_back(text.into());
+        inner.since.get_or_insert_with(Instant::now);
         let full = inner.is_full(limits);
         drop(inner);
         self.filled.notify_one();
@@ -106,6 +111,7 @@ impl Mailbox {
         }
         if let Some(text) = inner.queue.pop_front() {
             inner.bytes -= text.len();
+            inner.since = (!inner.queue.is_empty()).then(Instant::now);
             drop(inner);
             self.taken.notify_waiters();
             return Some(Mail::Text(text));
@@ -124,6 +130,18 @@ impl Mailbox {
             if tokio::time::timeout(limits.stall_timeout, taken).await.is_err() {
                 return false;
             }
+        }
+    }
+
+    /// Ends when there was something in it, and its client has taken nothing, for so long, or twice as long at most.
+    pub(crate) async fn stalled(&self, patience: Duration) {
+        loop {
+            let since = self.lock().since;
+            let left = patience.saturating_sub(since.map_or(Duration::ZERO, |since| since.elapsed()));
+            if left.is_zero() {
+                return;
+            }
+            sleep(left).await;
         }
     }
 
@@ -146,5 +164,30 @@ impl Mailbox {
 impl Inner {
     fn is_full(&self, limits: &Limits) -> bool {
         !self.closing && (self.queue.len() > limits.queue_messages || self.bytes > limits.queue_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::timeout;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_who_takes_nothing_for_long_has_stalled() {
+        let (mailbox, limits, patience) = (Mailbox::default(), Limits::default(), Duration::from_secs(20));
+        let stalled = async |time| {
+            timeout(Duration::from_secs(time), mailbox.stalled(patience))
+                .await
+                .is_ok()
+        };
+        assert!(!stalled(100).await, "an idle one");
+        (0..10).for_each(|_| assert!(!mailbox.put("text".into(), &limits)));
+        for _ in 0..9 {
+            assert!(!stalled(15).await, "a slow one");
+            assert!(mailbox.try_next().is_some());
+        }
+        assert!(stalled(40).await);
+        assert!(mailbox.try_next().is_some());
+        assert!(!stalled(100).await, "an empty one");
     }
 }

@@ -4,6 +4,7 @@ use super::{Hub, Places, RESERVED, Rest};
 use crate::access::share_room;
 use crate::accounts::Kind;
 use crate::claims::{self, TAKEN};
+use crate::client::DEAF;
 use crate::cluster::{Claimed, Clients, deliver};
 use crate::metrics::Way;
 use crosspeer::relay::{ConnId, Incoming, close_code};
@@ -127,11 +128,7 @@ impl Clients for Hub {
         let Some((target, mailbox)) = rest.full else { return };
         self.0.metrics.queue_full();
         if !mailbox.wait_for_room(&self.0.limits).await {
-            self.close(
-                target,
-                close_code::POLICY,
-                "The client does not read what is sent to it.",
-            );
+            self.close(target, close_code::POLICY, DEAF);
         }
     }
 
