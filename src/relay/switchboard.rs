@@ -39,6 +39,8 @@ pub mod close_code {
 
 /// Bytes of a client's name, in UTF-8. A host's name has 253 at most.
 pub const MAX_NAME_BYTES: usize = 256;
+/// Lines of one client in the log, of what it may do as often as it likes.
+const LINES: u64 = 10;
 /// Bytes of what a client sent that go into a log line.
 const LOGGED_BYTES: usize = 200;
 const UNKNOWN_MESSAGE: &str = "Unknown message type.";
@@ -181,6 +183,8 @@ impl Incoming {
 #[derive(Debug, Default)]
 pub struct Switchboard {
     conns: HashMap<ConnId, Option<Registration>>,
+    /// How often each has made a line in the log, or would have.
+    lines: HashMap<ConnId, u64>,
     by_uuid: HashMap<Uuid, ConnId>,
     outputs: VecDeque<SwitchboardOutput>,
     counts: Counts,
@@ -362,7 +366,9 @@ impl Switchboard {
         {
             self.close(old, close_code::REPLACED, REPLACED);
         }
-        info!(conn = conn.0, %uuid, name = registration.name, "registered");
+        if self.may_log(conn) {
+            info!(conn = conn.0, %uuid, name = registration.name, "registered");
+        }
         self.counts.registrations += 1;
         if let Some(Some(before)) = self.conns.insert(conn, Some(registration)) {
             self.by_uuid.remove(&before.uuid);
@@ -434,7 +440,9 @@ impl Switchboard {
 
     /// The message goes back to its sender, saying what was wrong with it.
     fn send_back(&mut self, conn: ConnId, peer: Uuid, text: &str, error: &str) {
-        warn!(conn = conn.0, %peer, "not forwarded: {error}");
+        if self.may_log(conn) {
+            warn!(conn = conn.0, %peer, "not forwarded: {error}");
+        }
         let answer = match Frame::read(text) {
             Ok(Frame::PeerConnection(envelope)) => Envelope::encode(&envelope, Some(error)),
             _ => return,
@@ -445,12 +453,23 @@ impl Switchboard {
         }
     }
 
+    /// Whether what a client may do as often as it likes makes one more line.
+    fn may_log(&mut self, conn: ConnId) -> bool {
+        let lines = self.lines.entry(conn).or_default();
+        *lines += 1;
+        *lines <= LINES
+    }
+
     fn send(&mut self, conn: ConnId, text: String) {
         self.outputs.push_back(SwitchboardOutput::Send { conn, text });
     }
 
     fn forget(&mut self, conn: ConnId) -> Option<Option<Registration>> {
         let client = self.conns.remove(&conn)?;
+        let unsaid = self.lines.remove(&conn).unwrap_or_default().saturating_sub(LINES);
+        if unsaid > 0 {
+            info!(conn = conn.0, unsaid, "it made no more lines here than its first");
+        }
         if let Some(client) = &client {
             self.by_uuid.remove(&client.uuid);
         }

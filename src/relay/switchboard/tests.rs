@@ -333,3 +333,50 @@ proptest! {
         }
     }
 }
+
+/// Counts lines of the log.
+#[derive(Clone, Default)]
+struct Lines(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let shown = *event.metadata().level() <= tracing::Level::INFO;
+        self.0
+            .fetch_add(usize::from(shown), std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn one_client_does_not_fill_the_log() {
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), || {
+        let mut board = Switchboard::new();
+        board.on_open(A);
+        for _ in 0..1000 {
+            say(&mut board, A, &registration(1));
+            assert_eq!(say(&mut board, A, &text(offer(2, 1))).len(), 1);
+            assert_eq!(say(&mut board, A, &text(offer(1, 3))).len(), 1);
+        }
+        board.on_close(A);
+        assert!(board.lines.is_empty());
+    });
+    // The first ones, how many more there were, and that it is gone.
+    let lines = lines.0.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(lines as u64, LINES + 2);
+}
