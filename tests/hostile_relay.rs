@@ -18,6 +18,11 @@ struct Outcome {
     connected: bool,
 }
 
+/// What is sent says from whom and to whom.
+fn said(from: &PeerManager, to: &PeerManager) -> String {
+    format!("{}→{}", from.uuid(), to.uuid())
+}
+
 /// Everybody says who they are to whoever they believe to talk to.
 async fn play(name: &str, trick: Trick) -> Outcome {
     let url = hostile_relay(trick).await;
@@ -25,7 +30,7 @@ async fn play(name: &str, trick: Trick) -> Outcome {
     let bob = PeerManager::join(&url, config("bob")).await.expect("joins");
     let mallory = PeerManager::join(&url, config("mallory")).await.expect("joins");
     let mut ends = Vec::new();
-    let first = alice.send(bob.uuid(), alice.uuid().to_string()).await;
+    let first = alice.send(bob.uuid(), said(&alice, &bob)).await;
     let mut connected = false;
     match first {
         Ok(()) => {
@@ -48,8 +53,8 @@ async fn play(name: &str, trick: Trick) -> Outcome {
         Err(error) => ends.push(error),
     }
     // Mallory, too, calls whom it can.
-    let to_alice = mallory.send(alice.uuid(), mallory.uuid().to_string());
-    let to_bob = mallory.send(bob.uuid(), mallory.uuid().to_string());
+    let to_alice = mallory.send(alice.uuid(), said(&mallory, &alice));
+    let to_bob = mallory.send(bob.uuid(), said(&mallory, &bob));
     let _ = tokio::join!(to_alice, to_bob);
     for connection in [alice.connections(), bob.connections()].concat() {
         if !connection.is_verified() {
@@ -57,10 +62,11 @@ async fn play(name: &str, trick: Trick) -> Outcome {
             assert!(matches!(end, Error::IdentityMismatch { .. }), "{name}: {end}");
         }
     }
-    // Whatever has arrived came from whom it says.
+    // Whatever has arrived came from whom it says, and was meant for whom it has reached.
     for peer in [&alice, &bob, &mallory] {
         while let Ok(Ok((from, message))) = timeout(Duration::from_millis(50), peer.recv()).await {
-            assert_eq!(message, Message::from(from.to_string()), "{name}: as from {from}");
+            let said = format!("{from}→{}", peer.uuid());
+            assert_eq!(message, Message::from(said), "{name}: as from {from}");
         }
     }
     Outcome { ends, connected }
