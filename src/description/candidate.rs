@@ -41,7 +41,7 @@ pub fn is_usable_candidate(candidate: &str) -> bool {
 }
 
 fn is_host(address: &str, kind: &str) -> bool {
-    match address.parse::<IpAddr>() {
+    match address.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
         Ok(IpAddr::V4(ip)) => !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast()),
         Ok(IpAddr::V6(ip)) => !(ip.is_unspecified() || ip.is_multicast()),
         Err(_) => kind == "host" && address.ends_with(".local"),
@@ -85,6 +85,9 @@ mod tests {
             "candidate:1 1 udp 1 255.255.255.255 50000 typ host",
             "candidate:1 1 udp 1 224.0.0.251 5353 typ host",
             "candidate:1 1 udp 1 ff02::1 50000 typ host",
+            "candidate:1 1 udp 1 ::ffff:224.0.0.1 50000 typ host",
+            "candidate:1 1 udp 1 ::ffff:255.255.255.255 50000 typ host",
+            "candidate:1 1 udp 1 ::ffff:0.0.0.0 50000 typ host",
             "candidate: 1 udp 1 192.168.1.7 50000 typ host",
             "candidate:1 1 udp 1 x.local 50000 typ srflx raddr 0.0.0.0 rport 0",
             "candidate:1 1 udp 1 x.local 50000 typ relay",
