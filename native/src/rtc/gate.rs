@@ -97,47 +97,6 @@ impl Gate {
         self.wake();
     }
 
-    /// A datagram has come. What it may hold of messages counts.
-    fn count_in(&self, datagram: &[u8]) {
-        let cost = weight::of_datagram(datagram);
-        let cost = cost - self.take_acks(if cost < weight::LARGE { cost } else { 0 });
-        if cost == 0 {
-            return;
-        }
-        self.heap.more(cost);
-        // What comes for a stalled reader is refused by the engine, and comes again.
-        if !self.is_stalled() {
-            let excess = self.excess.fetch_add(cost, AcqRel);
-            if excess > MAX_EXCESS_BYTES {
-                self.flooded.notify_one();
-            }
-        }
-    }
-
-    /// It has become a message of so many bytes.
-    pub(super) fn count_message(&self, bytes: usize) {
-        let worth = weight::of_message(bytes);
-        let less = |excess: usize| Some(excess.saturating_sub(worth));
-        let _ = self.excess.fetch_update(AcqRel, Acquire, less);
-        self.heap.fewer(worth);
-    }
-
-    /// Something was sent, which the peer acknowledges, at length where some of it was lost.
-    fn count_out(&self, datagram: &[u8]) {
-        let more = weight::of_acks(datagram);
-        if more > 0 {
-            let add = |acks: usize| Some((acks + more).min(MAX_ACK_BYTES));
-            let _ = self.acks.fetch_update(AcqRel, Acquire, add);
-        }
-    }
-
-    /// Takes up to so much of what acknowledgements may have.
-    fn take_acks(&self, bytes: usize) -> usize {
-        let less = |acks: usize| Some(acks.saturating_sub(bytes));
-        let before = self.acks.fetch_update(AcqRel, Acquire, less);
-        bytes.min(before.unwrap_or_default())
-    }
-
     fn wake(&self) {
         for waker in lock(&self.wakers).iter() {
             waker.wake();

@@ -2,6 +2,9 @@
 //! this is judged, but lengths tell enough: a DTLS record that holds nothing but the plainest acknowledgement has always
 //! the same, and whatever it holds beyond is data, or the gaps of an acknowledgement.
 
+use super::{Gate, MAX_ACK_BYTES, MAX_EXCESS_BYTES};
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+
 /// Bytes of a DTLS record with the plainest acknowledgement: 37 of DTLS, 28 of SCTP. As many are around data.
 const PLAIN: usize = 65;
 /// Bytes of a chunk of data beside the data.
@@ -12,9 +15,52 @@ const LEAST: usize = CHUNK + 4;
 const CHANNEL_DATA: usize = 4;
 const DATA_INDICATION: usize = 48;
 /// From here on it is data, whatever there is to be acknowledged.
-pub(super) const LARGE: usize = 600;
+const LARGE: usize = 600;
 /// Of what is sent, the part that acknowledgements of it may have, beyond the plainest.
 const ACKS: usize = 4;
+
+impl Gate {
+    /// A datagram has come. What it may hold of messages counts.
+    pub(super) fn count_in(&self, datagram: &[u8]) {
+        let cost = of_datagram(datagram);
+        let cost = cost - self.take_acks(if cost < LARGE { cost } else { 0 });
+        if cost == 0 {
+            return;
+        }
+        self.heap.more(cost);
+        // What comes for a stalled reader is refused by the engine, and comes again.
+        if !self.is_stalled() {
+            let excess = self.excess.fetch_add(cost, AcqRel);
+            if excess > MAX_EXCESS_BYTES {
+                self.flooded.notify_one();
+            }
+        }
+    }
+
+    /// It has become a message of so many bytes.
+    pub(in super::super) fn count_message(&self, bytes: usize) {
+        let worth = of_message(bytes);
+        let less = |excess: usize| Some(excess.saturating_sub(worth));
+        let _ = self.excess.fetch_update(AcqRel, Acquire, less);
+        self.heap.fewer(worth);
+    }
+
+    /// Something was sent, which the peer acknowledges, at length where some of it was lost.
+    pub(super) fn count_out(&self, datagram: &[u8]) {
+        let more = of_acks(datagram);
+        if more > 0 {
+            let add = |acks: usize| Some((acks + more).min(MAX_ACK_BYTES));
+            let _ = self.acks.fetch_update(AcqRel, Acquire, add);
+        }
+    }
+
+    /// Takes up to so much of what acknowledgements may have.
+    fn take_acks(&self, bytes: usize) -> usize {
+        let less = |acks: usize| Some(acks.saturating_sub(bytes));
+        let before = self.acks.fetch_update(AcqRel, Acquire, less);
+        bytes.min(before.unwrap_or_default())
+    }
+}
 
 /// Bytes that may be of a message.
 pub(super) fn of_datagram(datagram: &[u8]) -> usize {
@@ -25,12 +71,12 @@ pub(super) fn of_datagram(datagram: &[u8]) -> usize {
 }
 
 /// What a message of so many bytes has cost, whether it came alone, in pieces or beside others, a fifth of it twice.
-pub(super) fn of_message(bytes: usize) -> usize {
+fn of_message(bytes: usize) -> usize {
     (CHUNK + bytes.max(1).next_multiple_of(4)) * 6 / 5
 }
 
 /// What the peer's acknowledgements of this may have.
-pub(super) fn of_acks(datagram: &[u8]) -> usize {
+fn of_acks(datagram: &[u8]) -> usize {
     beyond_plain(datagram) / ACKS
 }
 
@@ -47,7 +93,6 @@ fn beyond_plain(datagram: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Gate, MAX_EXCESS_BYTES};
     use super::*;
     use futures_util::FutureExt;
     use proptest::prelude::*;
@@ -65,7 +110,7 @@ mod tests {
     }
 
     fn excess(gate: &Gate) -> usize {
-        gate.excess.load(super::super::Acquire)
+        gate.excess.load(Acquire)
     }
 
     /// Chunks of messages of these sizes, in pieces of at most `most` bytes.
