@@ -19,7 +19,7 @@ pub struct RelayArgs {
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Interface to listen on, a name or an address; 0.0.0.0 or :: lets others in [default: as the configuration file says,
-    /// this computer only without one].
+    /// all interfaces if it says nothing, as ProxyStore's relay; this computer only without a file].
     #[arg(long, value_name = "ADDR")]
     pub host: Option<String>,
     /// Port to listen on; 0 lets the system choose [default: 8700].
