@@ -96,8 +96,15 @@ impl Cluster {
     fn enter(&self, uuid: Uuid, conn: ConnId, secret: Option<Uuid>) -> Result<(Claim, bool), (u16, &'static str)> {
         let mut holdings = self.holdings();
         let stamp = holdings.stamp(now());
-        let claim = Claim { uuid, stamp, secret };
         let present = holdings.get(uuid).copied();
+        let came_back =
+            present.filter(|present| present.registered && secret.is_some() && present.claim.secret == secret);
+        let claim = Claim {
+            uuid,
+            stamp,
+            since: came_back.map_or(stamp, |present| present.claim.since),
+            secret,
+        };
         // One that is registered has been asked by the hub.
         if let Some(present) = present.filter(|present| !present.registered)
             && let Outcome::Held(loss) = judge(&present.claim, &claim)

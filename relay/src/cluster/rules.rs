@@ -15,6 +15,8 @@ pub(super) struct Stamp(pub(super) u64, pub(super) Uuid);
 pub(super) struct Claim {
     pub(super) uuid: Uuid,
     pub(super) stamp: Stamp,
+    /// When a client with this secret had the UUID first, without a break: what others claimed in between comes later.
+    pub(super) since: Stamp,
     /// What the client's secret hashes to, if it has one.
     pub(super) secret: Option<Uuid>,
 }
@@ -39,12 +41,14 @@ pub(super) enum Outcome {
 
 /// The later claim stands, unless the earlier has a secret that the later does not know.
 pub(super) fn judge(held: &Claim, other: &Claim) -> Outcome {
-    let (earlier, later) = match held.stamp < other.stamp {
-        true => (held, other),
-        false => (other, held),
+    let same = held.secret == other.secret;
+    let held_first = if same {
+        held.stamp < other.stamp
+    } else {
+        held.since < other.since
     };
-    let replaced = earlier.secret.is_none() || earlier.secret == later.secret;
-    match (replaced, held.stamp < other.stamp) {
+    let earlier = if held_first { held } else { other };
+    match (same || earlier.secret.is_none(), held_first) {
         (true, true) => Outcome::Other(Loss::Replaced),
         (true, false) => Outcome::Held(Loss::Replaced),
         (false, true) => Outcome::Held(Loss::Taken),
@@ -126,9 +130,11 @@ mod tests {
     use super::*;
 
     fn claim(time: u64, node: u128, secret: Option<u128>) -> Claim {
+        let stamp = Stamp(time, Uuid::from_u128(node));
         Claim {
             uuid: Uuid::nil(),
-            stamp: Stamp(time, Uuid::from_u128(node)),
+            stamp,
+            since: stamp,
             secret: secret.map(Uuid::from_u128),
         }
     }
@@ -157,6 +163,16 @@ mod tests {
         assert_eq!(newer(Some(1), Some(1)), Outcome::Other(Loss::Replaced));
         assert_eq!(newer(Some(1), Some(2)), Outcome::Held(Loss::Taken));
         assert_eq!(newer(Some(1), None), Outcome::Held(Loss::Taken));
+    }
+
+    #[test]
+    fn who_comes_back_is_not_later_than_who_came_while_it_was_there() {
+        let mut back = claim(3, 1, Some(1));
+        back.since = claim(1, 1, Some(1)).stamp;
+        assert_eq!(judge(&back, &claim(2, 2, Some(2))), Outcome::Held(Loss::Taken));
+        assert_eq!(judge(&back, &claim(2, 2, None)), Outcome::Held(Loss::Taken));
+        assert_eq!(judge(&back, &claim(2, 2, Some(1))), Outcome::Held(Loss::Replaced));
+        assert_eq!(judge(&back, &claim(4, 2, Some(1))), Outcome::Other(Loss::Replaced));
     }
 
     #[test]
