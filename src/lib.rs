@@ -45,8 +45,8 @@
 //! - `sim` (feature `sim`): whole worlds of peers by seed.
 #![forbid(unsafe_code)]
 
-#[doc(hidden)] // for benches and fuzz targets, as those below
 mod certificate;
+#[doc(hidden)] // for benches and fuzz targets, as those below
 pub mod chunk;
 mod config;
 pub mod counter;

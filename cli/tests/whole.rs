@@ -38,6 +38,7 @@ fn two_files_of_one_name_both_arrive_in_a_folder_that_is_overwritten() {
 }
 
 #[test]
+#[cfg(target_os = "linux")] // `/proc`
 fn what_has_no_length_arrives_whole() {
     let (source, target) = (tempdir().unwrap(), tempdir().unwrap());
     let fifo = source.path().join("pipe");

@@ -1,5 +1,6 @@
 //! Whatever is dropped, and in whatever state, leaves nothing behind: no registration, task, socket or memory.
 
+#![cfg(target_os = "linux")] // `/proc` tells
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crosspeer_native::{Config, PeerConnection, PeerManager, RelayClient};

@@ -152,6 +152,7 @@ impl Link {
             return self.rescue.tries = 0;
         }
         if cx.relay_ended {
+            self.rescue.again = None;
             if self.rescue.lost_since.is_some() {
                 self.on_lost(
                     cx,

@@ -163,7 +163,11 @@ impl Link {
         if matches!(self.phase, Phase::Open | Phase::Closing)
             && let Some(sum) = self.credit.grant(self.inbox.room(closing))
         {
-            self.control(cx, CREDIT, &sum.to_be_bytes());
+            // As an acknowledgement: one that is lost with its lane is said again only once that is known.
+            match self.lanes.liveliest(cx.now) {
+                Some(slot) => self.control_on(cx, slot, CREDIT, &sum.to_be_bytes()),
+                None => self.control(cx, CREDIT, &sum.to_be_bytes()),
+            }
         }
     }
 

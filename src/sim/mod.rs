@@ -102,6 +102,9 @@ enum Happening {
 
 struct Entry(Instant, u64, Happening);
 
+/// As many as happen in one moment, and more.
+const STEPS: usize = 1_000_000;
+
 /// The world. Nothing in it happens by itself: see [`World::run_until`].
 pub struct World {
     now: Instant,
@@ -455,7 +458,13 @@ impl World {
     /// Lets the world go on until `done`, at most for `limit` of its time. Returns whether it was done.
     pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
         let end = self.now + limit;
+        let (mut time, mut steps) = (self.now, 0);
         while !done(self) {
+            if self.now > time {
+                (time, steps) = (self.now, 0);
+            }
+            steps += 1;
+            assert!(steps < STEPS, "time stands still: something is due again and again");
             let deadlines = self.nodes.iter().enumerate().filter(|(_, node)| node.alive);
             let timer = deadlines
                 .filter_map(|(i, node)| Some((node.next_deadline()?, NodeId(i))))

@@ -71,7 +71,7 @@ impl Lanes {
     }
 
     /// Where an acknowledgement goes: over the lane that is alive for sure, since it would not be sent again.
-    pub(super) fn liveliest(&self, now: Instant) -> Option<Slot> {
+    pub(in crate::link) fn liveliest(&self, now: Instant) -> Option<Slot> {
         let latest = |lane: &Lane| lane.open && lane.silent_since.is_none() && lane.number == self.latest;
         let slot = self.all.iter().position(latest).map(|lane| Slot { lane, channel: 0 });
         slot.or_else(|| self.any(now))

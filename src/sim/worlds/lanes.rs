@@ -81,6 +81,10 @@ pub(super) const ALL: &[Named] = &[
         sessions::a_network_that_changes_is_left_at_once,
     ),
     (
+        "a_silent_path_without_a_relay_is_waited_for",
+        sessions::a_silent_path_without_a_relay_is_waited_for,
+    ),
+    (
         "a_close_without_a_path_ends_well",
         sessions::a_close_without_a_path_ends_well,
     ),

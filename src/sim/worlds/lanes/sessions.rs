@@ -130,6 +130,23 @@ pub(in crate::sim::worlds) fn a_peer_that_is_started_anew_is_connected_anew(now:
     all_ok(&pair.world, &[sent])
 }
 
+/// Another client has its id: no further path is looked for, and nobody turns in circles for that.
+pub(in crate::sim::worlds) fn a_silent_path_without_a_relay_is_waited_for(now: Instant, seed: u64) -> Outcome {
+    let mut pair = session(now, seed)?;
+    let (a, b) = (pair.a, pair.b);
+    cut(&mut pair, SECOND * 10);
+    let back = |w: &World| w.lanes(a) > 0 && w.lanes(b) > 0;
+    check(pair.world.run_until(LONG, back), || "no path was found".into())?;
+    let uuid = pair.world.uuid(a).as_u128();
+    pair.world.add(uuid, Config::default(), false);
+    pair.world.run_for(SECOND);
+    let before = received(&pair);
+    pair.world.freeze(b, SECOND * (3 + seed % 4) as u32);
+    let traffic = exchange(&mut pair, 5, |_| {});
+    pair.world.run_for(LONG);
+    came_as_sent(&pair, &traffic, before)
+}
+
 /// Whoever is told of it does not wait until the path is silent; and one that was told of nothing new keeps its lanes.
 pub(in crate::sim::worlds) fn a_network_that_changes_is_left_at_once(now: Instant, seed: u64) -> Outcome {
     let mut pair = session(now, seed)?;
