@@ -3,7 +3,7 @@
 use crate::access::Applicant;
 use crate::claims::{Rights, Secret};
 use crate::hub::{Hub, Places};
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{DEAF, Mail, Mailbox};
 use crate::trickle::{Allowance, Trickle};
 use crate::turn::Asker;
 use crosspeer::relay::{ConnId, close_code};
@@ -23,9 +23,6 @@ use tracing::debug;
 
 /// No token is waited for longer: a timer's reach.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
-
-/// Why a client is closed that takes nothing of what it is sent.
-pub(crate) const DEAF: &str = "The client does not read what is sent to it.";
 
 /// How a client's sending side ended.
 enum End {

@@ -8,6 +8,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+/// Why a client is closed that takes nothing of what it is sent.
+pub(crate) const DEAF: &str = "The client does not read what is sent to it.";
+
 /// The next thing to write.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Mail {
