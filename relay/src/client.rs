@@ -239,7 +239,7 @@ async fn watch(hub: &Hub, conn: ConnId, mailbox: &Mailbox, heard: &AtomicBool, l
         () = mailbox.closed() => {}
         () = anonymity(hub, conn) => hub.close(conn, close_code::POLICY, "No registration came in time."),
         () = mailbox.stalled(hub.limits().ping_timeout) => hub.close(conn, close_code::POLICY, DEAF),
-        () = silence(hub, mailbox, heard) => hub.close(conn, close_code::INTERNAL_ERROR, "keepalive ping timeout"),
+        () = silence(hub, mailbox, heard) => hub.close_silent(conn),
     }
     sleep(hub.limits().close_timeout).await;
 }

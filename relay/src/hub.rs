@@ -23,6 +23,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+/// How long others wait for a client that does not answer, as they do where nobody says otherwise.
+const EXPECTED_BACK: Duration = Duration::from_secs(60);
 const RESERVED: &str = "This UUID belongs to the relay's owner.";
 const SHUTTING_DOWN: &str = "The relay is shutting down.";
 const REVOKED: &str = "This token is no longer valid.";
@@ -354,6 +356,21 @@ impl Hub {
 
     pub(crate) fn close(&self, conn: ConnId, code: u16, reason: &'static str) {
         self.tell(|inner| inner.board.close(conn, code, reason));
+    }
+
+    /// It does not answer. For some time it is expected back.
+    pub(crate) fn close_silent(&self, conn: ConnId) {
+        let mut silent = None;
+        self.tell(|inner| silent = inner.board.close_silent(conn, "keepalive ping timeout"));
+        let (Some(uuid), hub) = (silent, self.downgrade()) else {
+            return;
+        };
+        tokio::spawn(async move {
+            tokio::time::sleep(EXPECTED_BACK).await;
+            if let Some(hub) = hub.upgrade() {
+                hub.lock().board.forget_silent(uuid, conn);
+            }
+        });
     }
 
     pub(crate) fn on_close(&self, conn: ConnId) {

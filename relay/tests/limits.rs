@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Client, NEVER, Server, error_in, offer};
+use common::{Client, NEVER, Server, clustered, error_in, offer};
 use crosspeer::relay::{Registration, RelayMessage};
 use futures_util::{SinkExt, StreamExt};
 use std::time::Duration;
@@ -129,6 +129,36 @@ async fn a_client_that_does_not_answer_pings_is_closed_with_1011() {
     assert_eq!(bytes[2], 0x88);
     assert_eq!(bytes[4..6], 1011u16.to_be_bytes());
     assert_eq!(&bytes[6..], b"keepalive ping timeout");
+}
+
+/// A computer that sleeps may be back soon, one that has left the relay is not.
+#[tokio::test]
+async fn of_a_client_that_does_not_answer_others_are_told_so() {
+    if clustered() {
+        return; // only its own node knows
+    }
+    let relay = Server::limited(|limits| {
+        limits.ping_interval = Duration::from_millis(10);
+        limits.ping_timeout = Duration::from_secs(1);
+        limits.close_timeout = Duration::from_millis(10);
+    })
+    .await;
+    let mut asleep = relay.client(1).await.socket.into_inner();
+    asleep
+        .read_to_end(&mut Vec::new())
+        .await
+        .expect("the relay closes the connection");
+    let mut b = relay.client(2).await;
+    let silent = "has not answered the relay for a while.";
+    b.send(offer(2, 1, "x")).await;
+    assert!(error_in(&b.text().await).ends_with(silent));
+    let mut back = relay.client(1).await;
+    b.send(offer(2, 1, "y")).await;
+    assert_eq!(back.text().await, offer(2, 1, "y"));
+    back.socket.close(None).await.expect("closes");
+    while back.socket.next().await.is_some() {}
+    b.send(offer(2, 1, "z")).await;
+    assert!(error_in(&b.text().await).contains("not registered"));
 }
 
 #[tokio::test]

@@ -459,8 +459,9 @@ impl Link {
         due.then(|| signal.clone())
     }
 
-    /// The relay says that it does not know the peer, about this description; `false` if that is none of ours.
-    pub(crate) fn on_unknown(&mut self, cx: &mut Context<'_>, description: &str) -> bool {
+    /// The relay says that it does not know the peer, or that the peer has been `silent`, about this description; `false` if
+    /// that is none of ours.
+    pub(crate) fn on_unknown(&mut self, cx: &mut Context<'_>, description: &str, silent: bool) -> bool {
         let own = self.rescue.attempt.as_ref().and_then(|attempt| attempt.signal.as_ref());
         if own.is_none_or(|own| own.description != description) {
             return false;
@@ -468,6 +469,10 @@ impl Link {
         self.drop_attempt(cx);
         if self.lanes.are_lively() {
             return true; // another path was wanted, not a first one
+        }
+        if silent {
+            self.rescue.unknown_since = None; // as a computer that sleeps: it may be back in time
+            return true;
         }
         let since = *self.rescue.unknown_since.get_or_insert(cx.now);
         let patience = match cx.returned {

@@ -13,6 +13,7 @@ mod wire;
 
 pub use message::{DescriptionType, IceServers, PeerConnectionMessage, Registration, RelayMessage, Response};
 pub use state::RelayState;
+pub(crate) use switchboard::SILENT;
 pub use switchboard::{ConnId, Counts, Incoming, MAX_NAME_BYTES, Switchboard, SwitchboardOutput, close_code};
 #[doc(hidden)] // for the fuzz targets
 pub use uplink::{Uplink, UplinkOutput};

@@ -41,6 +41,9 @@ pub mod close_code {
 pub const MAX_NAME_BYTES: usize = 256;
 /// Lines of one client in the log, of what it may do as often as it likes.
 const LINES: u64 = 10;
+/// What is said of a client that was closed since it did not answer: its computer may sleep. Of one that has gone, as
+/// ProxyStore's relay says it, that it is not registered.
+pub(crate) const SILENT: &str = "it has not answered the relay for a while.";
 /// Bytes of what a client sent that go into a log line.
 const LOGGED_BYTES: usize = 200;
 const UNKNOWN_MESSAGE: &str = "Unknown message type.";
@@ -186,6 +189,8 @@ pub struct Switchboard {
     /// How often each has made a line in the log, or would have.
     lines: HashMap<ConnId, u64>,
     by_uuid: HashMap<Uuid, ConnId>,
+    /// Those that did not answer, until they are back or forgotten.
+    silent: HashMap<Uuid, ConnId>,
     outputs: VecDeque<SwitchboardOutput>,
     counts: Counts,
     others: bool,
@@ -262,9 +267,12 @@ impl Switchboard {
     pub fn unknown(&mut self, conn: ConnId, peer: Uuid, text: &str) {
         if self.conns.contains_key(&conn) {
             self.counts.unknown_peer += 1;
-            let error = format!(
-                "Cannot forward peer connection message to peer {peer} because this peer is not registered this relay server."
-            );
+            let error = match self.silent.contains_key(&peer) {
+                true => format!("Cannot forward peer connection message to peer {peer}: {SILENT}"),
+                false => format!(
+                    "Cannot forward peer connection message to peer {peer} because this peer is not registered this relay server."
+                ),
+            };
             self.send_back(conn, peer, text, &error);
         }
     }
@@ -306,6 +314,22 @@ impl Switchboard {
             let uuid = client.map(|client| client.uuid);
             info!(conn = conn.0, ?uuid, code, reason, "closing");
             self.outputs.push_back(SwitchboardOutput::Close { conn, code, reason });
+        }
+    }
+
+    /// Closes the socket of a client that does not answer, and gives its UUID. Until it is back, or
+    /// [forgotten](Switchboard::forget_silent), others learn that it was there a while ago.
+    pub fn close_silent(&mut self, conn: ConnId, reason: &'static str) -> Option<Uuid> {
+        let uuid = self.conns.get(&conn).and_then(|client| Some(client.as_ref()?.uuid));
+        self.close(conn, close_code::INTERNAL_ERROR, reason);
+        self.silent.extend(uuid.map(|uuid| (uuid, conn)));
+        uuid
+    }
+
+    /// It is not expected back any more.
+    pub fn forget_silent(&mut self, uuid: Uuid, conn: ConnId) {
+        if self.silent.get(&uuid) == Some(&conn) {
+            self.silent.remove(&uuid);
         }
     }
 
@@ -374,6 +398,7 @@ impl Switchboard {
             self.by_uuid.remove(&before.uuid);
         }
         self.by_uuid.insert(uuid, conn);
+        self.silent.remove(&uuid);
         if let Some(text) = greeting {
             self.send(conn, text);
         }

@@ -15,7 +15,7 @@ use crate::description::{Description, Words};
 use crate::link::{Link, Signal, resumed};
 use crate::output::{Output, State};
 use crate::platform::SdpType;
-use crate::relay::{DescriptionType, PeerConnectionMessage};
+use crate::relay::{DescriptionType, PeerConnectionMessage, SILENT};
 use crate::request::LinkId;
 use crate::wire::word;
 use crate::{Error, Result, Stage, printable};
@@ -224,8 +224,9 @@ impl Router {
     pub(super) fn deliver_signal(&mut self, now: Instant, link: LinkId, message: PeerConnectionMessage) -> Result<()> {
         if let Some(reason) = message.error {
             let peer = message.peer_uuid;
+            let silent = reason.ends_with(SILENT);
             self.with_link(now, link, |link, cx| {
-                if !link.on_unknown(cx, &message.description) && link.is_own_offer(&message.description) {
+                if !link.on_unknown(cx, &message.description, silent) && link.is_own_offer(&message.description) {
                     let reason = printable::reason(&reason);
                     link.end(cx, Error::PeerUnavailable { peer, reason });
                 }

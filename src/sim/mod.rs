@@ -313,6 +313,7 @@ impl World {
     pub fn freeze(&mut self, node: NodeId, time: Duration) {
         let until = self.now + time;
         self.nodes[node.0].frozen_until = Some(until);
+        self.relay_freeze(node, until);
         for end in self.engine.ends_towards(node) {
             if self.nodes[end.0.0].config.dead_after / 4 < time {
                 self.silence(end);

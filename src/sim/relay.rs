@@ -9,12 +9,20 @@ use std::time::Duration;
 use uuid::Uuid;
 use web_time::Instant;
 
+/// As the relay's.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const EXPECTED_BACK: Duration = Duration::from_secs(60);
+
 pub(super) enum ToRelay {
     Open(ConnId),
     Text(ConnId, String),
     Closed(ConnId),
     /// Half of its credentials' time is over.
     Renew(ConnId),
+    /// It has not answered in time.
+    Silent(ConnId),
+    /// Nor has it come back.
+    Forget(Uuid, ConnId),
 }
 
 struct Conn {
@@ -149,14 +157,38 @@ impl World {
         }
     }
 
+    /// The node answers no ping until then.
+    pub(super) fn relay_freeze(&mut self, node: NodeId, until: Instant) {
+        let at = self.now + PING_INTERVAL + self.random(PING_INTERVAL);
+        let conns = self.relay.conns.iter().filter(|(_, conn)| conn.node == node);
+        if at < until
+            && let Some(id) = conns.map(|(id, _)| *id).max()
+        {
+            self.schedule_at(at, Happening::Relay(ToRelay::Silent(id)));
+        }
+    }
+
     pub(super) fn relay_step(&mut self, message: ToRelay) {
         let id = match &message {
-            ToRelay::Open(id) | ToRelay::Text(id, _) | ToRelay::Closed(id) | ToRelay::Renew(id) => *id,
+            ToRelay::Forget(uuid, id) => return self.relay.switchboard.forget_silent(*uuid, *id),
+            ToRelay::Open(id)
+            | ToRelay::Text(id, _)
+            | ToRelay::Closed(id)
+            | ToRelay::Renew(id)
+            | ToRelay::Silent(id) => *id,
         };
         if !self.relay.conns.contains_key(&id) {
             return;
         }
         match message {
+            ToRelay::Forget(..) => {}
+            ToRelay::Silent(id) => {
+                let uuid = self.relay.switchboard.close_silent(id, "keepalive ping timeout");
+                let forget = uuid.map(|uuid| Happening::Relay(ToRelay::Forget(uuid, id)));
+                forget
+                    .into_iter()
+                    .for_each(|forget| self.schedule(EXPECTED_BACK, forget));
+            }
             ToRelay::Open(id) => self.relay.switchboard.on_open(id),
             ToRelay::Text(id, text) => {
                 let mut incoming = Incoming::read(&text);

@@ -33,9 +33,9 @@ enum Running {
 }
 
 impl Relay {
-    /// Starts one on a free port.
+    /// Starts one on a free port, which stays free for it while it is stopped.
     pub async fn start(kind: RelayKind) -> Self {
-        Self::start_at(kind, 0).await
+        Self::start_at(kind, free_port()).await
     }
 
     /// Starts one on this port, as after a restart.
@@ -111,4 +111,11 @@ async fn terminate(mut process: Child) {
     within("proxystore-relay ends", process.wait())
         .await
         .expect("it can be waited for");
+}
+
+/// None of those that the system gives to whoever asks for any, as the tests beside this one do.
+fn free_port() -> u16 {
+    let ports = std::iter::repeat_with(|| 10_000 + uuid::Uuid::new_v4().as_u128() as u16 % 20_000);
+    let mut free = ports.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("there is no end of them")
 }

@@ -63,7 +63,7 @@ pub(in crate::sim::worlds) fn paths_that_are_cut_lose_nothing(now: Instant, seed
     })
 }
 
-/// One or both, as a computer that sleeps.
+/// One or both, as a computer that sleeps, for so long that the relay gives it up.
 pub(in crate::sim::worlds) fn processes_that_stand_still_lose_nothing(now: Instant, seed: u64) -> Outcome {
     let mut pair = session(now, seed)?;
     let before = received(&pair);
@@ -72,14 +72,14 @@ pub(in crate::sim::worlds) fn processes_that_stand_still_lose_nothing(now: Insta
         if times > 0 && pair.rng.bool() {
             times -= 1;
             let both = pair.rng.bool();
-            let still = Duration::from_millis(pair.rng.u64(0..30_000));
+            let still = Duration::from_millis(pair.rng.u64(0..45_000));
             pair.world.freeze(pair.a, still);
             if both {
                 let pause = Duration::from_millis(pair.rng.u64(0..3_000));
                 pair.world.run_for(pause);
                 pair.world.freeze(pair.b, still);
             }
-            pair.world.run_for(SECOND * 45);
+            pair.world.run_for(SECOND * 70);
         }
     });
     all_came(&mut pair, traffic, before)?;
