@@ -1,7 +1,7 @@
 //! Worlds with a hostile relay: whoever dials an id that is a key gets that peer or an error, and what both sides agree on
 //! cannot be changed.
 
-use super::{LONG, Outcome, SECOND, any_weather, check};
+use super::{LONG, Outcome, SECOND, Ticket, any_weather, check};
 use crate::description::Description;
 use crate::platform::SessionDescription;
 use crate::relay::PeerConnectionMessage;
@@ -240,12 +240,9 @@ const TRICKS: &[(&str, Trick)] = &[
     }),
 ];
 
-/// A peer without a key that is connected; somebody else takes its id.
-pub(super) fn a_taken_id_gets_nothing_of_a_connection_that_works(now: Instant, seed: u64) -> Outcome {
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let mut world = World::new(now, seed, Weather::default());
-    let foreign = rng.bool();
-    let alice = world.add(1 + 2 * rng.u128(0..2), Config::default(), false);
+/// Alice and Bob, who have no key; she has sent him one message.
+pub(super) fn friends(world: &mut World, alice: u128, foreign: bool) -> Result<[NodeId; 2], String> {
+    let alice = world.add(alice, Config::default(), false);
     let bob = world.add(2, Config::default(), foreign);
     world.run_for(SECOND);
     let first = world.send(alice, bob, "first");
@@ -253,6 +250,25 @@ pub(super) fn a_taken_id_gets_nothing_of_a_connection_that_works(now: Instant, s
         "no connection".into()
     })?;
     world.run_for(SECOND);
+    Ok([alice, bob])
+}
+
+/// What Alice sent then went to Bob alone.
+pub(super) fn went_to(world: &World, bob: NodeId, mallory: NodeId, tickets: &[Ticket]) -> Outcome {
+    check(world.received(mallory).is_empty(), || "it went to Mallory".into())?;
+    let (arrived, sent) = (world.received(bob).len(), 1 + tickets.len());
+    check(arrived == sent, || format!("{arrived} of {sent} arrived"))?;
+    check(tickets.iter().all(|t| matches!(world.reply(*t), Some(Ok(_)))), || {
+        "a send failed".into()
+    })
+}
+
+/// A peer without a key that is connected; somebody else takes its id.
+pub(super) fn a_taken_id_gets_nothing_of_a_connection_that_works(now: Instant, seed: u64) -> Outcome {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut world = World::new(now, seed, Weather::default());
+    let foreign = rng.bool();
+    let [alice, bob] = friends(&mut world, 1 + 2 * rng.u128(0..2), foreign)?;
     // Mallory's process registers Bob's id.
     let mallory = world.add(2, Config::default(), rng.bool());
     world.run_for(SECOND);
@@ -260,13 +276,7 @@ pub(super) fn a_taken_id_gets_nothing_of_a_connection_that_works(now: Instant, s
     world.run_for(SECOND);
     let tickets: Vec<_> = (0..20).map(|_| world.send(alice, bob, vec![7; 100_000])).collect();
     world.run_for(SECOND * 20);
-    check(world.received(mallory).is_empty(), || "it went to Mallory".into())?;
-    check(world.received(bob).len() == 21, || {
-        format!("{} of 21 arrived", world.received(bob).len())
-    })?;
-    check(tickets.iter().all(|t| matches!(world.reply(*t), Some(Ok(_)))), || {
-        "a send failed".into()
-    })?;
+    went_to(&world, bob, mallory, &tickets)?;
     world.run_for(LONG);
     check(world.reply(call).is_some_and(Result::is_err), || {
         format!("{:?}", world.reply(call))

@@ -1,6 +1,6 @@
 //! Somebody under the id of a peer that is connected, which names that peer's certificate too.
 
-use super::{LONG, Outcome, SECOND, check};
+use super::{Outcome, SECOND, identity};
 use crate::Config;
 use crate::description::Description;
 use crate::platform::SessionDescription;
@@ -22,14 +22,7 @@ fn with_line(mut message: PeerConnectionMessage, line: &str) -> PeerConnectionMe
 pub(super) fn who_names_a_peers_certificate_beside_its_own_is_not_that_peer(now: Instant, seed: u64) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x11);
     let mut world = World::new(now, seed, Weather::default());
-    let alice = world.add(1, Config::default(), false);
-    let bob = world.add(2, Config::default(), false);
-    world.run_for(SECOND);
-    let first = world.send(alice, bob, "first");
-    check(world.run_until(LONG, |w| w.reply(first).is_some()), || {
-        "no connection".into()
-    })?;
-    world.run_for(SECOND);
+    let [alice, bob] = identity::friends(&mut world, 1, false)?;
     let mallory = world.add(2, Config::default(), false);
     world.run_for(SECOND);
     let line = format!(
@@ -46,11 +39,5 @@ pub(super) fn who_names_a_peers_certificate_beside_its_own_is_not_that_peer(now:
     world.send(mallory, alice, "I am Bob");
     world.run_for(Duration::from_millis(rng.u64(..100)));
     world.run_for(SECOND * 20);
-    check(world.received(mallory).is_empty(), || "it went to Mallory".into())?;
-    check(world.received(bob).len() == 41, || {
-        format!("{} of 41 arrived", world.received(bob).len())
-    })?;
-    check(tickets.iter().all(|t| matches!(world.reply(*t), Some(Ok(_)))), || {
-        "a send failed".into()
-    })
+    identity::went_to(&world, bob, mallory, &tickets)
 }
