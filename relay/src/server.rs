@@ -281,17 +281,23 @@ impl Door {
 }
 
 async fn accept(listener: TcpListener, door: &Door) {
-    each(listener, |stream, remote| {
-        tokio::spawn(connection(stream, remote, door.clone()));
+    each(listener, &door.hub, |stream, remote, stranger| {
+        tokio::spawn(connection(stream, remote, door.clone(), stranger));
     })
     .await;
 }
 
-/// Gives on whoever comes, for ever.
-async fn each(listener: TcpListener, comes: impl Fn(TcpStream, SocketAddr)) {
+/// Gives on whoever comes, for ever. Each counts until it is a client's, which counts for itself, or gone.
+async fn each(listener: TcpListener, hub: &Hub, comes: impl Fn(TcpStream, SocketAddr, Stranger)) {
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) => comes(stream, remote),
+            Ok((stream, remote)) => match hub.stranger(remote.ip()) {
+                Some(stranger) => {
+                    let _ = stream.set_nodelay(true);
+                    comes(stream, remote, stranger);
+                }
+                None => debug!(%remote, "turned away: too many from this address have not registered"),
+            },
             Err(error) => {
                 // Out of file descriptors, mostly: it passes when a client leaves.
                 warn!("cannot accept a connection: {error}");
@@ -306,11 +312,7 @@ impl Hub {
     /// come in time, and an address has so many connections that are no clients
     /// ([`Limits::strangers_per_address`](crate::Limits::strangers_per_address)). Never ends.
     pub async fn serve(&self, listener: TcpListener, routes: Router) {
-        each(listener, |stream, remote| {
-            let Some(stranger) = self.stranger(remote.ip()) else {
-                return debug!(%remote, "turned away: too many from this address have not registered");
-            };
-            let _ = stream.set_nodelay(true);
+        each(listener, self, |stream, remote, stranger| {
             let routes = routes.clone().layer(Extension(ConnectInfo(remote)));
             let kept = (self.limits().request_timeout, stranger);
             tokio::spawn(http(stream, remote, TowerToHyperService::new(routes), kept));
@@ -319,13 +321,8 @@ impl Hub {
     }
 }
 
-async fn connection(stream: TcpStream, remote: SocketAddr, door: Door) {
-    // Counts until it is a client's, which counts for itself, or gone.
-    let Some(stranger) = door.hub.stranger(remote.ip()) else {
-        return debug!(%remote, "turned away: too many from this address have not registered");
-    };
+async fn connection(stream: TcpStream, remote: SocketAddr, door: Door, stranger: Stranger) {
     let patience = door.hub.limits().request_timeout;
-    let _ = stream.set_nodelay(true);
     let local = stream.local_addr().unwrap_or(remote);
     let Some(Acceptor(acceptor)) = &door.acceptor else {
         return speak(stream, [remote, local], &door, stranger).await;
