@@ -302,8 +302,7 @@ impl AsyncUdpSocket for GatedSocket {
         }
         let sent = ready!(self.socket.poll_send(cx, transmit));
         let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
-        let datagrams = transmit.contents.chunks(size);
-        datagrams.for_each(|datagram| self.gate.count_out(datagram));
+        self.gate.count_out(transmit.contents.chunks(size));
         match (sent, transmit.segment_size) {
             // Larger than the path's first link carries at once, or a network card without segmentation, of which the
             // socket takes note itself.

@@ -46,8 +46,8 @@ impl Gate {
     }
 
     /// Something was sent, which the peer acknowledges, at length where some of it was lost.
-    pub(super) fn count_out(&self, datagram: &[u8]) {
-        let more = of_acks(datagram);
+    pub(super) fn count_out<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>) {
+        let more: usize = datagrams.map(of_acks).sum();
         if more > 0 {
             let add = |acks: usize| Some((acks + more).min(MAX_ACK_BYTES));
             let _ = self.acks.fetch_update(AcqRel, Acquire, add);
@@ -161,7 +161,7 @@ mod tests {
         fn acknowledgements_of_what_was_sent_cost_nothing(gaps in 0..60_usize, sent in 1..3000_usize) {
             let gate = Gate::default();
             for _ in 0..sent {
-                gate.count_out(&record(1150));
+                gate.count_out(std::iter::once(&record(1150)[..]));
                 gate.count_in(&record(ACK + 4 * gaps));
             }
             prop_assert_eq!(excess(&gate), 0);
