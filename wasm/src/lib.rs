@@ -10,6 +10,7 @@
 //!     └─ open_socket   ──→  socket  the relay's WebSocket
 //! ```
 #![cfg(target_family = "wasm")]
+#![forbid(unsafe_code)]
 
 mod alarm;
 mod handle;
