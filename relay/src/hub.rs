@@ -361,7 +361,7 @@ impl Hub {
     /// It does not answer. For some time it is expected back.
     pub(crate) fn close_silent(&self, conn: ConnId) {
         let mut silent = None;
-        self.tell(|inner| silent = inner.board.close_silent(conn, "keepalive ping timeout"));
+        self.tell(|inner| silent = inner.board.close_silent(conn));
         let (Some(uuid), hub) = (silent, self.downgrade()) else {
             return;
         };

@@ -14,6 +14,8 @@ use crate::{Config, Error, Stage, identity};
 use std::time::Duration;
 use web_time::Instant;
 
+/// A set-up that has taken longer may come to nothing.
+const USUAL_SETUP: Duration = Duration::from_secs(5);
 /// Bytes in the engine's hands towards our own kind. Larger gained nothing in throughput and cost its size in memory.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 /// The same towards ProxyStore: its 208 KiB UDP socket buffer overflows beyond, and each overflow costs a second.
@@ -406,12 +408,10 @@ impl Link {
 
     /// Whether no address of the peer has answered yet, or nothing else came of it in time, and nobody here waits for it.
     pub(crate) fn is_unheard(&self, now: Instant, config: &Config) -> bool {
-        let began_before = |age| {
-            self.setup_deadline
-                .is_some_and(|at| at + age <= now + config.connect_timeout)
-        };
-        let unheard = self.stage <= Stage::Ice || began_before(Duration::from_secs(5));
-        unheard && self.waiting_ready.is_empty() && self.outbox.is_empty()
+        let late = self
+            .setup_deadline
+            .is_some_and(|at| at + USUAL_SETUP <= now + config.connect_timeout);
+        (self.stage <= Stage::Ice || late) && self.waiting_ready.is_empty() && self.outbox.is_empty()
     }
 
     /// Whether the peer offered.

@@ -49,6 +49,7 @@ const LOGGED_BYTES: usize = 200;
 const UNKNOWN_MESSAGE: &str = "Unknown message type.";
 const NOT_REGISTERED: &str = "ForbiddenError: Client has not registered and authenticated with the relay server.";
 const LONG_NAME: &str = "The name is too long.";
+const KEEPALIVE: &str = "keepalive ping timeout";
 const TOO_BIG: &str = "frame exceeds limit of 1048576 bytes";
 // A close reason holds 123 bytes (RFC 6455 §5.5); these are ProxyStore's, and fit.
 const REPLACED: &str = "Relay received a registration with the same ID. \
@@ -319,9 +320,9 @@ impl Switchboard {
 
     /// Closes the socket of a client that does not answer, and gives its UUID. Until it is back, or
     /// [forgotten](Switchboard::forget_silent), others learn that it was there a while ago.
-    pub fn close_silent(&mut self, conn: ConnId, reason: &'static str) -> Option<Uuid> {
+    pub fn close_silent(&mut self, conn: ConnId) -> Option<Uuid> {
         let uuid = self.conns.get(&conn).and_then(|client| Some(client.as_ref()?.uuid));
-        self.close(conn, close_code::INTERNAL_ERROR, reason);
+        self.close(conn, close_code::INTERNAL_ERROR, KEEPALIVE);
         self.silent.extend(uuid.map(|uuid| (uuid, conn)));
         uuid
     }

@@ -183,11 +183,9 @@ impl World {
         match message {
             ToRelay::Forget(..) => {}
             ToRelay::Silent(id) => {
-                let uuid = self.relay.switchboard.close_silent(id, "keepalive ping timeout");
-                let forget = uuid.map(|uuid| Happening::Relay(ToRelay::Forget(uuid, id)));
-                forget
-                    .into_iter()
-                    .for_each(|forget| self.schedule(EXPECTED_BACK, forget));
+                if let Some(uuid) = self.relay.switchboard.close_silent(id) {
+                    self.schedule(EXPECTED_BACK, Happening::Relay(ToRelay::Forget(uuid, id)));
+                }
             }
             ToRelay::Open(id) => self.relay.switchboard.on_open(id),
             ToRelay::Text(id, text) => {
